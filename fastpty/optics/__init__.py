@@ -1,0 +1,21 @@
+"""Optics: wavelength, grids, aberrated probes, propagators. Knows no files and no config."""
+
+from fastpty.optics.aberrations import Aberrations
+from fastpty.optics.grid import frequency_step, pixel_pair, spatial_frequencies
+from fastpty.optics.probe import aperture, focused_probe, hermite_modes
+from fastpty.optics.propagator import axial_wavenumber, propagator
+from fastpty.optics.wavelength import electron_wavelength, interaction_parameter
+
+__all__ = [
+    "Aberrations",
+    "aperture",
+    "axial_wavenumber",
+    "electron_wavelength",
+    "focused_probe",
+    "frequency_step",
+    "hermite_modes",
+    "interaction_parameter",
+    "pixel_pair",
+    "propagator",
+    "spatial_frequencies",
+]
