@@ -1,0 +1,59 @@
+"""The configuration of a reconstruction, whole."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from fastpty.config.base import Section
+from fastpty.config.data import BeamConfig, CalibrationConfig, DataConfig, ScanConfig
+from fastpty.config.model import ObjectConfig, ProbeConfig
+from fastpty.config.solve import ConstraintsConfig, LossConfig, OptimiseConfig, OutputConfig
+
+__all__ = ["ReconConfig"]
+
+
+class ReconConfig(Section):
+    """Everything that ``fastpty recon`` reads.
+
+    With ``units: pixel`` lengths are pixels of the object, ``beam`` and ``calibration`` are left
+    out, the object is a single slice, and the start probe comes from a file.
+    """
+
+    units: Literal["angstrom", "pixel"] = Field("angstrom", description="of lengths in this file")
+    data: DataConfig = Field(description="the recorded patterns")
+    beam: BeamConfig | None = Field(None, description="the electron probe")
+    calibration: CalibrationConfig | None = Field(None, description="the detector's scale")
+    scan: ScanConfig = Field(description="the scan positions")
+    object: ObjectConfig = Field(default_factory=ObjectConfig, description="the specimen")
+    probe: ProbeConfig = Field(default_factory=ProbeConfig, description="the illumination")
+    loss: LossConfig = Field(default_factory=LossConfig, description="what is minimised")
+    constraints: ConstraintsConfig = Field(
+        default_factory=ConstraintsConfig, description="applied at the end of an iteration"
+    )
+    optimise: OptimiseConfig = Field(default_factory=OptimiseConfig, description="how")
+    output: OutputConfig = Field(default_factory=OutputConfig, description="what is written")
+    truth: str | None = Field(
+        None, description="simulated data file whose true phase the result is compared with"
+    )
+    seed: int = Field(0, description="of the shuffling; the same seed repeats the same run")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda if there is one")
+
+    @model_validator(mode="after")
+    def _units_agree(self) -> ReconConfig:
+        if self.units == "angstrom":
+            for name in ("beam", "calibration"):
+                if getattr(self, name) is None:
+                    raise ValueError(f"{name} is needed; without lengths use units: pixel")
+            return self
+        for name in ("beam", "calibration", "truth"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name} has no meaning with units: pixel; remove it")
+        if self.probe.start is None:
+            raise ValueError("probe.start is needed with units: pixel (there is no beam section)")
+        if self.object.slices > 1:
+            raise ValueError(f"object.slices = {self.object.slices} needs units: angstrom")
+        if self.scan.positions is not None and self.scan.positions.unit != "pixel":
+            raise ValueError("scan.positions.unit must be pixel with units: pixel")
+        return self

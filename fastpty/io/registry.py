@@ -1,0 +1,64 @@
+"""Which reader opens which file."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+
+from fastpty.errors import DataError
+from fastpty.io import empad, hdf5, npy
+from fastpty.io.rawscan import RawScan
+
+__all__ = ["READERS", "open_scan"]
+
+Reader = Callable[[Path, "str | None", "tuple[int, int] | None"], RawScan]
+
+READERS: dict[str, tuple[Callable[[Path], bool], Reader]] = {
+    "hdf5": (hdf5.recognises, hdf5.open_hdf5),
+    "npy": (npy.recognises, npy.open_npy),
+    "empad": (empad.recognises, empad.open_empad),
+}
+
+
+def open_scan(
+    path: Path,
+    *,
+    format: str = "auto",  # noqa: A002 (the config's name for it)
+    dataset: str | None = None,
+    scan_shape: tuple[int, int] | None = None,
+) -> RawScan:
+    """Open a recorded scan without reading its patterns.
+
+    Parameters
+    ----------
+    path : the file.
+    format : a name in ``READERS``, or ``auto``: the first whose content or extension fits.
+    dataset : path inside an HDF5 or npz file; None finds the only 3-D or 4-D array.
+    scan_shape : (slow, fast) of a 3-D stack; checked against the file.
+
+    Raises
+    ------
+    DataError : no such file, unknown format, wrong dataset, shape or scan.
+    """
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise DataError("data.path", f"{str(path)!r} {what}.", _neighbours(path))
+    if format == "auto":
+        chosen = [reader for recognises, reader in READERS.values() if recognises(path)]
+        if not chosen:
+            raise DataError(
+                "data.format",
+                f"{path.name!r} is none of the formats that are recognised.",
+                f"Set data.format to one of {', '.join(READERS)}.",
+            )
+        return chosen[0](path, dataset, scan_shape)
+    return READERS[format][1](path, dataset, scan_shape)
+
+
+def _neighbours(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"There is no folder {str(path.parent)!r} either."
+    names = sorted(entry.name for entry in path.parent.iterdir())
+    close = difflib.get_close_matches(path.name, names, n=1, cutoff=0.6)
+    return f"Did you mean {close[0]!r}?" if close else "Check the path."
