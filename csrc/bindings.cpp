@@ -1,0 +1,241 @@
+// The Python module fastpty._core: numbers and pointers in, nothing out but what they point to.
+//
+// It knows no array library. Arguments are checked here, once, and the kernels trust them.
+// fastpty/_core.pyi is its signature for people and type checkers.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/cpu_features.h"
+#include "common/simd.h"
+#include "common/thread_pool.h"
+#include "slice_transmit/slice_transmit.h"
+
+namespace py = pybind11;
+using namespace py::literals;
+
+namespace fastpty {
+namespace {
+
+using Pair = std::array<std::int64_t, 2>;
+
+// The one form of every refusal: which argument, the rule, and what was found.
+[[noreturn]] void refuse(const std::string& argument, const std::string& rule,
+                         const std::string& found) {
+  throw py::value_error(argument + ": " + rule + ", found " + found);
+}
+
+std::string show(const Pair& pair) {
+  return "(" + std::to_string(pair[0]) + ", " + std::to_string(pair[1]) + ")";
+}
+
+void check_at_least(const char* argument, std::int64_t least, std::int64_t value) {
+  if (value < least) {
+    refuse(argument, "must be at least " + std::to_string(least), std::to_string(value));
+  }
+}
+
+void check_pair(const char* argument, const Pair& pair) {
+  if (pair[0] < 0 || pair[1] < 0) refuse(argument, "must not be negative", show(pair));
+}
+
+// An array of `elements` elements at a given address. Null is legal where there is none.
+template <class Element>
+Element* pointer(const char* argument, std::uintptr_t address, std::int64_t elements) {
+  if (elements > 0 && address == 0) refuse(argument, "must point to an array", "a null pointer");
+  if (address % alignof(Element) != 0) {
+    refuse(argument, "must be aligned to " + std::to_string(alignof(Element)) + " bytes",
+           "the address " + std::to_string(address));
+  }
+  return reinterpret_cast<Element*>(address);
+}
+
+void check_windows(const std::int64_t* corner, std::int64_t positions, const Pair& window,
+                   const Pair& extent) {
+  for (std::int64_t j = 0; j < positions; ++j) {
+    const Pair at{corner[2 * j], corner[2 * j + 1]};
+    for (int axis = 0; axis < 2; ++axis) {
+      if (at[axis] < 0 || at[axis] > extent[axis] - window[axis]) {
+        refuse("corner[" + std::to_string(j) + "]",
+               "the window of " + show(window) + " pixels must lie inside the object of " +
+                   show(extent),
+               show(at));
+      }
+    }
+  }
+}
+
+// Calls run(float{}) or run(double{}).
+template <class Run>
+void with_precision(const std::string& dtype, Run run) {
+  if (dtype == "complex64") {
+    run(float{});
+  } else if (dtype == "complex128") {
+    run(double{});
+  } else {
+    refuse("dtype", "must be complex64 or complex128", "'" + dtype + "'");
+  }
+}
+
+// The arguments that forward and backward share, in the order of the Python signature.
+struct SliceTransmitShape {
+  std::int64_t positions, wave_modes, object_modes;
+  Pair window, extent, object_strides;
+  bool wave_has_object_axis;
+
+  std::int64_t out_elements() const {
+    return positions * wave_modes * object_modes * window[0] * window[1];
+  }
+  std::int64_t wave_elements() const {
+    return wave_has_object_axis ? out_elements() : positions * wave_modes * window[0] * window[1];
+  }
+  std::int64_t object_elements() const { return object_modes * extent[0] * extent[1]; }
+};
+
+template <class T>
+void fill(SliceTransmit<T>& arguments, const SliceTransmitShape& shape, std::uintptr_t wave,
+          std::uintptr_t object, std::uintptr_t corner, bool needs_wave, bool needs_object) {
+  check_at_least("positions", 0, shape.positions);
+  check_at_least("wave_modes", 0, shape.wave_modes);
+  // Without one, the sum over object modes that makes grad_wave would have no term to start from.
+  check_at_least("object_modes", 1, shape.object_modes);
+  check_pair("window", shape.window);
+  check_pair("extent", shape.extent);
+  check_pair("object_strides", shape.object_strides);
+
+  arguments.positions = shape.positions;
+  arguments.wave_modes = shape.wave_modes;
+  arguments.object_modes = shape.object_modes;
+  arguments.window_rows = shape.window[0];
+  arguments.window_cols = shape.window[1];
+  arguments.object_rows = shape.extent[0];
+  arguments.object_cols = shape.extent[1];
+  arguments.object_mode_stride = shape.object_strides[0];
+  arguments.object_row_stride = shape.object_strides[1];
+  arguments.wave_has_object_axis = shape.wave_has_object_axis;
+  arguments.wave = pointer<const Complex<T>>("wave", wave, needs_wave ? shape.wave_elements() : 0);
+  arguments.object =
+      pointer<const Complex<T>>("object", object, needs_object ? shape.object_elements() : 0);
+  arguments.corner = pointer<const std::int64_t>("corner", corner, 2 * shape.positions);
+  check_windows(arguments.corner, shape.positions, shape.window, shape.extent);
+}
+
+void py_slice_transmit_forward(const std::string& dtype, std::int64_t positions,
+                               std::int64_t wave_modes, std::int64_t object_modes, Pair window,
+                               Pair extent, Pair object_strides, bool wave_has_object_axis,
+                               std::uintptr_t wave, std::uintptr_t object, std::uintptr_t corner,
+                               std::uintptr_t out) {
+  const SliceTransmitShape shape{positions, wave_modes,     object_modes,        window,
+                                 extent,    object_strides, wave_has_object_axis};
+  with_precision(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    SliceTransmitForward<T> arguments;
+    fill(arguments, shape, wave, object, corner, true, true);
+    arguments.out = pointer<Complex<T>>("out", out, shape.out_elements());
+    const py::gil_scoped_release no_gil;
+    slice_transmit_forward(arguments);
+  });
+}
+
+void py_slice_transmit_backward(const std::string& dtype, std::int64_t positions,
+                                std::int64_t wave_modes, std::int64_t object_modes, Pair window,
+                                Pair extent, Pair object_strides, bool wave_has_object_axis,
+                                std::uintptr_t wave, std::uintptr_t object, std::uintptr_t corner,
+                                std::uintptr_t grad_out, std::uintptr_t grad_wave,
+                                std::uintptr_t grad_object) {
+  const SliceTransmitShape shape{positions, wave_modes,     object_modes,        window,
+                                 extent,    object_strides, wave_has_object_axis};
+  with_precision(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    SliceTransmitBackward<T> arguments;
+    fill(arguments, shape, wave, object, corner, grad_object != 0, grad_wave != 0);
+    arguments.grad_out = pointer<const Complex<T>>("grad_out", grad_out, shape.out_elements());
+    arguments.grad_wave = pointer<Complex<T>>("grad_wave", grad_wave, 0);
+    arguments.grad_object = pointer<Complex<T>>("grad_object", grad_object, 0);
+    const py::gil_scoped_release no_gil;
+    slice_transmit_backward(arguments);
+  });
+}
+
+py::dict py_cpu_features() {
+  const CpuFeatures& cpu = cpu_features();
+  return py::dict("avx"_a = cpu.avx, "avx2"_a = cpu.avx2, "fma"_a = cpu.fma,
+                  "avx512f"_a = cpu.avx512f, "avx512dq"_a = cpu.avx512dq,
+                  "avx512bw"_a = cpu.avx512bw, "avx512vl"_a = cpu.avx512vl, "neon"_a = cpu.neon);
+}
+
+std::vector<std::string> compiled_variants() {
+  return {"portable",
+#if defined(FASTPTY_X86_VARIANTS)
+          "avx2", "avx512"
+#endif
+  };
+}
+
+std::vector<std::string> available_variants() {
+  std::vector<std::string> names;
+  for (const Simd simd : {Simd::portable, Simd::avx2, Simd::avx512}) {
+    if (simd_available(simd)) names.emplace_back(simd_name(simd));
+  }
+  return names;
+}
+
+std::string compiler() {
+#if defined(__clang__)
+  return "Clang " __clang_version__;
+#elif defined(__GNUC__)
+  return "GCC " __VERSION__;
+#elif defined(_MSC_VER)
+  return "MSVC " + std::to_string(_MSC_VER);
+#else
+  return "unknown";
+#endif
+}
+
+py::dict build_info() {
+  return py::dict("version"_a = FASTPTY_VERSION, "compiler"_a = compiler(),
+                  "cxx_standard"_a = static_cast<std::int64_t>(__cplusplus),
+                  "flags"_a = FASTPTY_BUILD_FLAGS, "simd_variants"_a = compiled_variants(),
+                  "cuda"_a = false);
+}
+
+}  // namespace
+}  // namespace fastpty
+
+PYBIND11_MODULE(_core, m) {
+  using namespace fastpty;
+  m.doc() =
+      "The native kernels of fastpty. Use fastpty.ops instead: it checks, and differentiates.";
+
+  m.def("build_info", &build_info, "How this module was built.");
+  m.def("cpu_features", &py_cpu_features, "What this processor can execute.");
+
+  m.def(
+      "simd", [] { return std::string(simd_name(active_simd())); },
+      "The variant of the kernels in use. FASTPTY_SIMD chooses it at the start.");
+  m.def(
+      "set_simd",
+      [](const std::optional<std::string>& name) {
+        set_active_simd(name.has_value() ? name->c_str() : nullptr);
+      },
+      "name"_a.none(true), "Use another variant; None goes back to the one at the start.");
+  m.def("available_simd", &available_variants, "The variants that this machine can run.");
+
+  m.def("set_num_threads", &set_num_threads, "threads"_a,
+        "The number of threads for the kernels, the caller's among them.");
+  m.def("get_num_threads", &get_num_threads);
+
+  m.def("slice_transmit_forward", &py_slice_transmit_forward, py::kw_only(), "dtype"_a,
+        "positions"_a, "wave_modes"_a, "object_modes"_a, "window"_a, "extent"_a, "object_strides"_a,
+        "wave_has_object_axis"_a, "wave"_a, "object"_a, "corner"_a, "out"_a,
+        "out[j,m,n] = wave[j,m(,n)] object[n, window at corner[j]]");
+  m.def("slice_transmit_backward", &py_slice_transmit_backward, py::kw_only(), "dtype"_a,
+        "positions"_a, "wave_modes"_a, "object_modes"_a, "window"_a, "extent"_a, "object_strides"_a,
+        "wave_has_object_axis"_a, "wave"_a, "object"_a, "corner"_a, "grad_out"_a, "grad_wave"_a,
+        "grad_object"_a, "Its gradients; the address 0 for one that is not wanted.");
+}

@@ -1,0 +1,34 @@
+// A complex number as torch, numpy and std::complex store it: (re, im) side by side.
+//
+// Not std::complex: without -ffast-math its product must call a library routine that mends
+// infinities, and that call keeps a loop from becoming vector code.
+//
+// The functions are `static`: kernel files are compiled once per instruction set, and a shared
+// inline function would let the linker hand the AVX-512 copy to the baseline code.
+#pragma once
+
+namespace fastpty {
+
+template <class T>
+struct Complex {
+  T re, im;
+};
+
+// a b
+template <class T>
+static inline Complex<T> mul(Complex<T> a, Complex<T> b) {
+  return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
+}
+
+// a conj(b)
+template <class T>
+static inline Complex<T> mul_conj(Complex<T> a, Complex<T> b) {
+  return {a.re * b.re + a.im * b.im, a.im * b.re - a.re * b.im};
+}
+
+template <class T>
+static inline Complex<T> add(Complex<T> a, Complex<T> b) {
+  return {a.re + b.re, a.im + b.im};
+}
+
+}  // namespace fastpty

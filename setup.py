@@ -1,0 +1,149 @@
+"""Builds the native core, ``fastpty._core``; everything else is in pyproject.toml.
+
+The core is plain C++17 and knows no torch, so it builds in seconds under pip's
+build isolation and works with every torch version.
+
+Which file is compiled how:
+
+- ``csrc/**/*_cpu.cpp``, the numerical kernels: once for the processor's baseline
+  and, on x86-64, once more for each entry of ``X86_VARIANTS``. Each copy lives in
+  a namespace of its own, and ``csrc/common/simd.h`` picks one at run time.
+- every other ``csrc/**/*.cpp``: once.
+"""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+
+NEEDS_COMPILER = (
+    "fastpty builds a small native module and needs a C++17 compiler (GCC 9, Clang 10, "
+    "MSVC 2019, or newer), but '{compiler}' was not found. Install one and try again: "
+    "Debian or Ubuntu: `apt install g++`; Fedora: `dnf install gcc-c++`; "
+    "macOS: `xcode-select --install`; conda: `conda install cxx-compiler`; "
+    "Windows: the Visual Studio Build Tools with the C++ workload. "
+    "If a compiler is installed under another name, put that name into the variable CXX."
+)
+NEEDS_HEADERS = (
+    "fastpty builds a small native module and needs the header files of Python {version}, "
+    "but there is no Python.h in '{include}'. Install them and try again: "
+    "Debian or Ubuntu: `apt install python{version}-dev`; "
+    "Fedora: `dnf install python{version}-devel`. Pythons from python.org, conda, pyenv and uv "
+    "carry them."
+)
+
+# -ffp-contract=fast lets the compiler use fused multiply-adds where the variant has them;
+# -fno-math-errno and -fno-trapping-math remove side effects that would forbid vector code.
+# Nothing here reorders sums or assumes that NaN cannot occur.
+UNIX_FLAGS = [
+    *("-std=c++17", "-O3", "-g0", "-fvisibility=hidden", "-pthread"),
+    *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra"),
+]
+MSVC_FLAGS = ["/std:c++17", "/Zc:__cplusplus", "/O2", "/EHsc", "/fp:contract", "/W3"]
+X86_VARIANTS = {
+    "avx2": {"unix": ["-mavx2", "-mfma"], "msvc": ["/arch:AVX2"]},
+    "avx512": {
+        "unix": [
+            *("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl"),
+            *("-mfma", "-mprefer-vector-width=512"),
+        ],
+        "msvc": ["/arch:AVX512"],
+    },
+}
+
+
+def what_is_missing(compiler: str | None, include: str) -> str | None:
+    """Say in one paragraph what a build lacks, or return None when it has all it needs.
+
+    Parameters
+    ----------
+    compiler : the C++ compiler to be run, or None where setuptools finds it itself (MSVC).
+    include : the folder that should hold Python.h.
+    """
+    if compiler is not None and shutil.which(compiler) is None:
+        return NEEDS_COMPILER.format(compiler=compiler)
+    if not Path(include, "Python.h").is_file():
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        return NEEDS_HEADERS.format(version=version, include=include)
+    return None
+
+
+def package_version() -> str:
+    """The literal ``__version__`` of fastpty/__init__.py, without importing the package."""
+    for node in ast.parse((ROOT / "fastpty" / "__init__.py").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__version__":
+            return str(ast.literal_eval(node.value))
+    raise SystemExit("fastpty/__init__.py: found no line `__version__ = ...`")
+
+
+def sources() -> tuple[list[str], list[str]]:
+    """The files compiled once, and those compiled once per variant, relative to the root."""
+    every = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("csrc/**/*.cpp"))
+    kernels = [path for path in every if path.endswith("_cpu.cpp")]
+    return [path for path in every if path not in kernels], kernels
+
+
+class BuildCore(build_ext):
+    """``build_ext`` that compiles the kernels once per instruction set."""
+
+    def build_extension(self, ext: Extension) -> None:
+        msvc = self.compiler.compiler_type == "msvc"
+        if message := what_is_missing(
+            None if msvc else self.compiler.compiler_cxx[0], sysconfig.get_paths()["include"]
+        ):
+            raise SystemExit(message)
+
+        # The last part of linux-x86_64, win-amd64, macosx-11.0-universal2, ...: the target,
+        # which a universal2 Python shows to be two. Those get the baseline only.
+        on_x86 = self.plat_name.rsplit("-", 1)[-1] in {"x86_64", "amd64"}
+        variants = X86_VARIANTS if on_x86 else {}
+        flags = MSVC_FLAGS if msvc else UNIX_FLAGS
+
+        ext.extra_compile_args = flags
+        ext.extra_link_args = [] if msvc else ["-pthread"]
+        ext.define_macros += [("FASTPTY_X86_VARIANTS", "1")] if on_x86 else []
+
+        _, kernels = sources()
+        family = "msvc" if msvc else "unix"
+        for name, extra in {"portable": {family: []}, **variants}.items():
+            ext.extra_objects += self.compiler.compile(
+                kernels,
+                output_dir=str(Path(self.build_temp, name)),
+                macros=[*ext.define_macros, ("FASTPTY_SIMD", name)],
+                include_dirs=ext.include_dirs,
+                extra_postargs=[*flags, *extra[family]],
+                depends=ext.depends,
+            )
+
+        build_flags = " ".join(flags)
+        ext.define_macros += [
+            ("FASTPTY_VERSION", f'"{package_version()}"'),
+            ("FASTPTY_BUILD_FLAGS", f'"{build_flags}"'),
+        ]
+        super().build_extension(ext)
+
+
+def core() -> Extension:
+    import pybind11  # a build requirement: absent where only the helpers above are tested
+
+    once, kernels = sources()
+    headers = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("csrc/**/*.h")]
+    return Extension(
+        "fastpty._core",
+        sources=once,
+        include_dirs=[pybind11.get_include(), "csrc"],
+        depends=[*kernels, *headers],
+        language="c++",
+    )
+
+
+if __name__ == "__main__":
+    setup(ext_modules=[core()], cmdclass={"build_ext": BuildCore})
