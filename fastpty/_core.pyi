@@ -1,0 +1,51 @@
+"""The native kernels, csrc/bindings.cpp. Addresses are plain integers; 0 is the null pointer."""
+
+from typing import Literal, TypedDict
+
+class BuildInfo(TypedDict):
+    version: str
+    compiler: str
+    cxx_standard: int
+    flags: str
+    simd_variants: list[str]
+    cuda: bool
+
+def build_info() -> BuildInfo: ...
+def cpu_features() -> dict[str, bool]: ...
+def simd() -> str: ...
+def set_simd(name: str | None) -> None: ...
+def available_simd() -> list[str]: ...
+def set_num_threads(threads: int) -> None: ...
+def get_num_threads() -> int: ...
+def slice_transmit_forward(
+    *,
+    dtype: Literal["complex64", "complex128"],
+    positions: int,
+    wave_modes: int,
+    object_modes: int,
+    window: tuple[int, int],
+    extent: tuple[int, int],
+    object_strides: tuple[int, int],
+    wave_has_object_axis: bool,
+    wave: int,
+    object: int,
+    corner: int,
+    out: int,
+) -> None: ...
+def slice_transmit_backward(
+    *,
+    dtype: Literal["complex64", "complex128"],
+    positions: int,
+    wave_modes: int,
+    object_modes: int,
+    window: tuple[int, int],
+    extent: tuple[int, int],
+    object_strides: tuple[int, int],
+    wave_has_object_axis: bool,
+    wave: int,
+    object: int,
+    corner: int,
+    grad_out: int,
+    grad_wave: int,
+    grad_object: int,
+) -> None: ...

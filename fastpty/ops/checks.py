@@ -1,0 +1,88 @@
+"""Refusals of the ops: each names the argument, the rule, and the value that was found.
+
+Every op states its shapes as it would on paper::
+
+    axes: dict[str, int] = {}
+    check_shape("obj_slice", obj_slice, "No Y X", axes)
+    check_shape("corner", corner, "B 2", axes)
+
+A letter stands for a size, bound where it first appears in ``axes`` and compared from then on;
+a number stands for itself.
+"""
+
+from __future__ import annotations
+
+import torch
+
+__all__ = [
+    "check_complex",
+    "check_device",
+    "check_dtype",
+    "check_shape",
+    "check_windows_inside",
+]
+
+
+def check_dtype(name: str, tensor: torch.Tensor, *allowed: torch.dtype) -> None:
+    """Refuse a tensor whose dtype is not one of those allowed."""
+    if tensor.dtype not in allowed:
+        rule = " or ".join(str(dtype).removeprefix("torch.") for dtype in allowed)
+        found = str(tensor.dtype).removeprefix("torch.")
+        raise TypeError(f"{name}: must be {rule}, found {found}")
+
+
+def check_complex(**tensors: torch.Tensor) -> None:
+    """Refuse tensors that are not all complex64 or all complex128."""
+    (first, reference), *others = tensors.items()
+    check_dtype(first, reference, torch.complex64, torch.complex128)
+    for name, tensor in others:
+        if tensor.dtype != reference.dtype:
+            raise TypeError(
+                f"{name}: must have the dtype of {first}, {reference.dtype}, found {tensor.dtype}"
+            )
+
+
+def check_device(**tensors: torch.Tensor) -> None:
+    """Refuse tensors that are not all on the device of the first one."""
+    (first, reference), *others = tensors.items()
+    for name, tensor in others:
+        if tensor.device != reference.device:
+            raise ValueError(
+                f"{name}: must be on the device of {first}, {reference.device}, "
+                f"found {tensor.device}"
+            )
+
+
+def check_shape(name: str, tensor: torch.Tensor, pattern: str, axes: dict[str, int]) -> None:
+    """Refuse a tensor whose shape differs from the pattern; bind the pattern's new letters."""
+    letters = pattern.split()
+    rule = f"{name}: must have the shape [{', '.join(letters)}]"
+    found = list(tensor.shape)
+    if len(found) != len(letters):
+        raise ValueError(f"{rule}, found {len(found)} axes: {found}")
+    for letter, size in zip(letters, found, strict=True):
+        expected = int(letter) if letter.isdecimal() else axes.setdefault(letter, size)
+        if size != expected:
+            known = "" if letter.isdecimal() else f" with {letter} = {expected}"
+            raise ValueError(f"{rule}{known}, found {found}")
+
+
+def check_windows_inside(
+    corner: torch.Tensor, window: tuple[int, int], extent: tuple[int, int]
+) -> None:
+    """Refuse the first window that leaves the object.
+
+    Parameters
+    ----------
+    corner : [B, 2] int64, each window's top-left pixel.
+    window : (Ny, Nx) pixels.
+    extent : (Y, X) pixels of the object.
+    """
+    last = torch.tensor([extent[0] - window[0], extent[1] - window[1]], device=corner.device)
+    outside = ((corner < 0) | (corner > last)).any(dim=1)
+    if outside.any():
+        j = int(outside.nonzero()[0])
+        raise ValueError(
+            f"corner[{j}]: the window of {tuple(window)} pixels must lie inside the object of "
+            f"{tuple(extent)}, found {tuple(corner[j].tolist())}"
+        )

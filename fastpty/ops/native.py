@@ -1,0 +1,35 @@
+"""The native core, where it is installed, and how torch tensors are handed to it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal
+
+import torch
+
+try:
+    from fastpty import _core
+except ImportError as error:
+    AVAILABLE = False
+    logging.getLogger(__name__).warning(
+        "The native core is not available (%s): the slower pure-torch reference is used.", error
+    )
+else:
+    AVAILABLE = True
+
+__all__ = ["AVAILABLE", "dtype_name", "follow_torch_threads", "plain"]
+
+
+def follow_torch_threads() -> None:
+    """Let the kernels use as many threads as torch does: one setting for both."""
+    _core.set_num_threads(torch.get_num_threads())
+
+
+def dtype_name(tensor: torch.Tensor) -> Literal["complex64", "complex128"]:
+    """The name that the core uses for a complex dtype."""
+    return "complex64" if tensor.dtype == torch.complex64 else "complex128"
+
+
+def plain(tensor: torch.Tensor) -> torch.Tensor:
+    """The same values as they stand in memory: contiguous, no lazy conjugation or negation."""
+    return tensor.resolve_conj().resolve_neg().contiguous()
