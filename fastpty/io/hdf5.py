@@ -14,7 +14,7 @@ from fastpty.errors import DataError
 from fastpty.io.rawscan import RawScan
 from fastpty.io.shapes import scan_and_stack
 
-__all__ = ["find_dataset", "open_hdf5", "open_file", "recognises"]
+__all__ = ["find_dataset", "open_file", "open_hdf5", "recognises"]
 
 
 def recognises(path: Path) -> bool:

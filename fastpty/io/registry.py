@@ -24,7 +24,7 @@ READERS: dict[str, tuple[Callable[[Path], bool], Reader]] = {
 def open_scan(
     path: Path,
     *,
-    format: str = "auto",  # noqa: A002 (the config's name for it)
+    format: str = "auto",
     dataset: str | None = None,
     scan_shape: tuple[int, int] | None = None,
 ) -> RawScan:

@@ -18,7 +18,9 @@ __all__ = [
     "check_complex",
     "check_device",
     "check_dtype",
+    "check_real_of",
     "check_shape",
+    "check_tilt",
     "check_windows_inside",
 ]
 
@@ -85,4 +87,24 @@ def check_windows_inside(
         raise ValueError(
             f"corner[{j}]: the window of {tuple(window)} pixels must lie inside the object of "
             f"{tuple(extent)}, found {tuple(corner[j].tolist())}"
+        )
+
+
+def check_real_of(reference: torch.Tensor, **tensors: torch.Tensor) -> None:
+    """Refuse tensors that are not real of the precision of a complex one."""
+    wanted = torch.float32 if reference.dtype == torch.complex64 else torch.float64
+    for name, tensor in tensors.items():
+        check_dtype(name, tensor, wanted)
+
+
+def check_tilt(tilt: torch.Tensor | None, reference: torch.Tensor, positions: int) -> None:
+    """Refuse a tilt that is neither one for all nor one per position."""
+    if tilt is None:
+        return
+    check_real_of(reference, tilt=tilt)
+    check_device(reference=reference, tilt=tilt)
+    if tilt.ndim != 2 or tilt.shape[0] not in {1, positions} or tilt.shape[1] != 2:
+        raise ValueError(
+            f"tilt: must have the shape [1, 2] or [B, 2] with B = {positions}, "
+            f"found {list(tilt.shape)}"
         )

@@ -112,13 +112,9 @@ class Aberrations:
         """``{"C12": (C12a, C12b), ...}`` in Angstrom, for the terms that were given."""
         return {f"C{n}{m}": ab for (n, m), ab in self._ab.items()}
 
-    def chi(
-        self, ky: ArrayLike, kx: ArrayLike, wavelength: float
-    ) -> NDArray[np.float64]:
+    def chi(self, ky: ArrayLike, kx: ArrayLike, wavelength: float) -> NDArray[np.float64]:
         """Phase error in rad at the frequencies (ky, kx) in 1/Angstrom, which broadcast."""
-        omega = wavelength * (
-            np.asarray(kx, np.float64) + 1j * np.asarray(ky, np.float64)
-        )
+        omega = wavelength * (np.asarray(kx, np.float64) + 1j * np.asarray(ky, np.float64))
         theta2 = np.abs(omega) ** 2
         length = np.zeros(theta2.shape)  # sum over the terms, in Angstrom
         for (n, m), (a, b) in self._ab.items():
@@ -147,16 +143,8 @@ def _refuse_unknown(given: Mapping[str, float]) -> None:
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise ValueError(f"aberrations: unknown name {name!r}{hint}")
         if not math.isfinite(value):
-            raise ValueError(
-                f"aberrations: {name} must be a finite number, got {value!r}"
-            )
+            raise ValueError(f"aberrations: {name} must be a finite number, got {value!r}")
         if name.startswith("phi"):
-            partner = (
-                name.removeprefix("phi_")
-                if "_" in name
-                else f"C{name.removeprefix('phi')}"
-            )
+            partner = name.removeprefix("phi_") if "_" in name else f"C{name.removeprefix('phi')}"
             if partner not in given:
-                raise ValueError(
-                    f"aberrations: {name} needs {partner}, which is not given"
-                )
+                raise ValueError(f"aberrations: {name} needs {partner}, which is not given")

@@ -18,11 +18,7 @@ def pixel_pair(pixel_size: float | Sequence[float]) -> tuple[float, float]:
     ValueError : not one or two positive finite numbers.
     """
     values = np.atleast_1d(np.asarray(pixel_size, dtype=np.float64))
-    if (
-        values.shape not in {(1,), (2,)}
-        or not np.all(np.isfinite(values))
-        or np.any(values <= 0)
-    ):
+    if values.shape not in {(1,), (2,)} or not np.all(np.isfinite(values)) or np.any(values <= 0):
         raise ValueError(
             f"pixel_size must be one positive number or a pair (dy, dx), got {pixel_size!r}"
         )

@@ -45,18 +45,21 @@ def axial_wavenumber(
     if model not in MODELS:
         raise ValueError(f"model must be one of {', '.join(MODELS)}, got {model!r}")
     if not (math.isfinite(wavelength) and wavelength > 0):
-        raise ValueError(
-            f"wavelength must be a positive number of Angstrom, got {wavelength!r}"
-        )
+        raise ValueError(f"wavelength must be a positive number of Angstrom, got {wavelength!r}")
     ky, kx = spatial_frequencies(shape, pixel_size)
     k2 = ky**2 + kx**2
     if model == "fresnel":
-        return -math.pi * wavelength * k2, np.ones(shape, dtype=bool)
-    wavenumber = 2 * math.pi / wavelength
-    lateral2 = 4 * math.pi**2 * k2
-    propagating = lateral2 < wavenumber**2
-    root = np.sqrt(np.where(propagating, wavenumber**2 - lateral2, 0.0))
-    return np.where(propagating, -lateral2 / (root + wavenumber), 0.0), propagating
+        chi0 = -math.pi * wavelength * k2
+        propagating = np.ones(shape, dtype=bool)
+    else:
+        wavenumber = 2 * math.pi / wavelength
+        lateral2 = 4 * math.pi**2 * k2
+        propagating = lateral2 < wavenumber**2
+        root = np.sqrt(np.where(propagating, wavenumber**2 - lateral2, 0.0))
+        chi0 = np.where(propagating, -lateral2 / (root + wavenumber), 0.0)
+    chi0.setflags(write=False)
+    propagating.setflags(write=False)
+    return chi0, propagating
 
 
 def propagator(
@@ -83,18 +86,14 @@ def propagator(
     chi0, propagating = axial_wavenumber(
         shape, wavelength=wavelength, pixel_size=pixel_size, model=model
     )
-    like = {"dtype": thickness.dtype, "device": thickness.device}
-    chi = torch.as_tensor(chi0, **like)
+    dtype, device = thickness.dtype, thickness.device
+    chi = torch.tensor(chi0, dtype=dtype, device=device)
     if tilt is not None:
         ky, kx = spatial_frequencies(shape, pixel_size)
         slope = torch.tan(tilt * 1e-3)
-        lateral_y = torch.as_tensor(2 * math.pi * ky, **like)
-        lateral_x = torch.as_tensor(2 * math.pi * kx, **like)
-        chi = (
-            chi
-            + lateral_y * slope[:, 0, None, None]
-            + lateral_x * slope[:, 1, None, None]
-        )
+        lateral_y = torch.as_tensor(2 * math.pi * ky, dtype=dtype, device=device)
+        lateral_x = torch.as_tensor(2 * math.pi * kx, dtype=dtype, device=device)
+        chi = chi + lateral_y * slope[:, 0, None, None] + lateral_x * slope[:, 1, None, None]
     phase = thickness * chi
-    modulus = torch.as_tensor(propagating, **like)
+    modulus = torch.tensor(propagating, dtype=dtype, device=device)
     return torch.polar(modulus.expand_as(phase).contiguous(), phase)

@@ -15,9 +15,7 @@ METRE_TO_ANGSTROM = 1e10
 
 def _check_energy(energy_kv: float) -> None:
     if not (math.isfinite(energy_kv) and energy_kv > 0):
-        raise ValueError(
-            f"energy_kv must be a positive number of kilovolts, got {energy_kv!r}"
-        )
+        raise ValueError(f"energy_kv must be a positive number of kilovolts, got {energy_kv!r}")
 
 
 def electron_wavelength(energy_kv: float) -> float:
@@ -37,12 +35,7 @@ def electron_wavelength(energy_kv: float) -> float:
     _check_energy(energy_kv)
     energy = energy_kv * 1e3 * ELEMENTARY_CHARGE
     rest = ELECTRON_MASS * LIGHT_SPEED**2
-    return (
-        PLANCK
-        * LIGHT_SPEED
-        / math.sqrt(energy * (energy + 2 * rest))
-        * METRE_TO_ANGSTROM
-    )
+    return PLANCK * LIGHT_SPEED / math.sqrt(energy * (energy + 2 * rest)) * METRE_TO_ANGSTROM
 
 
 def interaction_parameter(energy_kv: float) -> float:

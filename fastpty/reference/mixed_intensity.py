@@ -7,9 +7,7 @@ import torch
 __all__ = ["mixed_intensity"]
 
 
-def mixed_intensity(
-    wave: torch.Tensor, occupancy: torch.Tensor | None = None
-) -> torch.Tensor:
+def mixed_intensity(wave: torch.Tensor, occupancy: torch.Tensor | None = None) -> torch.Tensor:
     """Diffraction pattern of a mixed state (Thibault & Menzel, Nature 494 (2013) 68).
 
     Parameters

@@ -3,7 +3,7 @@ propagation after the last, then mixed_intensity."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -12,7 +12,9 @@ from fastpty.reference.mixed_intensity import mixed_intensity
 from fastpty.reference.probe_shift import probe_shift
 from fastpty.reference.slice_transmit import slice_transmit
 
-__all__ = ["multislice_intensity"]
+__all__ = ["chain", "multislice_intensity"]
+
+Transmit = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def multislice_intensity(
@@ -48,9 +50,40 @@ def multislice_intensity(
     -------
     intensity : [B, Ny, Nx] real, corner order.
     """
+    return chain(
+        slice_transmit,
+        probe,
+        obj,
+        corner,
+        shift,
+        thickness,
+        tilt,
+        occupancy,
+        wavelength=wavelength,
+        pixel_size=pixel_size,
+        model=model,
+    )
+
+
+def chain(
+    transmit: Transmit,
+    probe: torch.Tensor,
+    obj: torch.Tensor | tuple[torch.Tensor, torch.Tensor],
+    corner: torch.Tensor,
+    shift: torch.Tensor,
+    thickness: torch.Tensor | float,
+    tilt: torch.Tensor | None,
+    occupancy: torch.Tensor | None,
+    *,
+    wavelength: float,
+    pixel_size: float | Sequence[float],
+    model: str,
+) -> torch.Tensor:
+    """:func:`multislice_intensity` over any implementation of ``slice_transmit``."""
     slices = obj.shape[1] if isinstance(obj, torch.Tensor) else obj[0].shape[1]
     gaps = torch.as_tensor(thickness, dtype=shift.dtype, device=shift.device)
-    gaps = gaps.reshape(-1).expand(max(slices - 1, 1)) if gaps.numel() == 1 else gaps
+    if gaps.numel() == 1:
+        gaps = gaps.reshape(1).expand(slices - 1)
     wave = probe_shift(probe, shift)
     for z in range(slices):
         if isinstance(obj, torch.Tensor):
@@ -58,14 +91,9 @@ def multislice_intensity(
         else:
             amplitude, phase = obj
             obj_slice = torch.polar(amplitude[:, z], phase[:, z])
-        wave = slice_transmit(wave, obj_slice, corner)
+        wave = transmit(wave, obj_slice, corner)
         if z < slices - 1:
             wave = fresnel_propagate(
-                wave,
-                gaps[z],
-                tilt,
-                wavelength=wavelength,
-                pixel_size=pixel_size,
-                model=model,
+                wave, gaps[z], tilt, wavelength=wavelength, pixel_size=pixel_size, model=model
             )
     return mixed_intensity(wave, occupancy)

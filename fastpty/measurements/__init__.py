@@ -1,0 +1,17 @@
+"""Recorded scan -> what the model is fitted to: patterns in corner order, positions in pixels."""
+
+from fastpty.measurements.calibration import DiscFit, fit_disc, object_pixel_size
+from fastpty.measurements.load import Measurements, load_measurements
+from fastpty.measurements.patterns import Patterns
+from fastpty.measurements.positions import raster_positions, rotate_positions
+
+__all__ = [
+    "DiscFit",
+    "Measurements",
+    "Patterns",
+    "fit_disc",
+    "load_measurements",
+    "object_pixel_size",
+    "raster_positions",
+    "rotate_positions",
+]

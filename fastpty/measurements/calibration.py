@@ -1,0 +1,78 @@
+"""The detector's scale: from what the user knows, or from the bright-field disc."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastpty.config.data import BeamConfig, CalibrationConfig
+from fastpty.errors import ConfigError
+from fastpty.optics import electron_wavelength, pixel_pair
+
+__all__ = ["DiscFit", "fit_disc", "object_pixel_size"]
+
+
+@dataclass(frozen=True)
+class DiscFit:
+    """The bright-field disc: ``radius`` and ``centre`` (y, x) in detector pixels."""
+
+    radius: float
+    centre: tuple[float, float]
+
+
+def fit_disc(mean_pattern: NDArray[np.floating]) -> DiscFit:
+    """Disc of the same area as the pixels above half of the disc's own level.
+
+    The level is the median over the disc, found by iteration from the 99.9th percentile, so that
+    neither hot pixels nor strong diffraction inside the disc move the threshold.
+
+    Parameters
+    ----------
+    mean_pattern : [Ny, Nx], zero frequency near N//2.
+    """
+    level = float(np.percentile(mean_pattern, 99.9))
+    disc = mean_pattern > 0.5 * level
+    for _ in range(10):
+        level = float(np.median(mean_pattern[disc]))
+        disc = mean_pattern > 0.5 * level
+    y, x = np.nonzero(disc)
+    return DiscFit(float(np.sqrt(len(y) / np.pi)), (float(y.mean()), float(x.mean())))
+
+
+def object_pixel_size(
+    calibration: CalibrationConfig,
+    beam: BeamConfig,
+    shape: tuple[int, int],
+    disc: DiscFit,
+) -> tuple[float, float]:
+    """(dy, dx) in Angstrom from whichever quantity the calibration gives.
+
+    ``dx = 1 / (N dk)``; ``dk = mrad_per_pixel 1e-3 / lambda``; a disc of ``r`` pixels has
+    ``dk = semiangle 1e-3 / (lambda r)``.
+
+    Raises
+    ------
+    ConfigError : the fitted disc is too small or fills the detector, so that its radius says
+        nothing.
+    """
+    if calibration.pixel_size is not None:
+        return pixel_pair(calibration.pixel_size)
+    wavelength = electron_wavelength(beam.energy_kv)
+    if calibration.dk is not None:
+        dk = calibration.dk
+    elif calibration.mrad_per_pixel is not None:
+        dk = calibration.mrad_per_pixel * 1e-3 / wavelength
+    else:
+        radius = calibration.disc_radius_px
+        if not isinstance(radius, float):
+            radius = disc.radius
+            if not 2 <= radius < min(shape) / 2:
+                raise ConfigError(
+                    "calibration.disc_radius_px",
+                    f"the fit found a disc of {radius:.1f} px on a detector of {list(shape)} px.",
+                    "Give the radius, or dk, or pixel_size.",
+                )
+        dk = beam.semiangle_mrad * 1e-3 / (wavelength * radius)
+    return 1.0 / (shape[0] * dk), 1.0 / (shape[1] * dk)

@@ -1,0 +1,137 @@
+"""Config + files -> Measurements."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastpty.config import ReconConfig, resolve_path
+from fastpty.config.data import ArrayFile, PositionFile
+from fastpty.errors import ConfigError, DataError
+from fastpty.io import RawScan, load_array, open_scan
+from fastpty.measurements.calibration import DiscFit, fit_disc, object_pixel_size
+from fastpty.measurements.patterns import Patterns
+from fastpty.measurements.positions import raster_positions, rotate_positions
+from fastpty.optics import electron_wavelength
+
+__all__ = ["Measurements", "load_file", "load_measurements"]
+
+
+@dataclass
+class Measurements:
+    """What the model is fitted to.
+
+    Parameters
+    ----------
+    patterns : the counts.
+    positions : [N, 2] probe positions (y, x) in object pixels, from an arbitrary origin.
+    scan_shape : (slow, fast) of a raster, else None.
+    pixel_size : (dy, dx) in Angstrom; None in pixel units.
+    wavelength : Angstrom; None in pixel units.
+    disc : bright-field disc of the mean pattern, in the centred frame.
+    source : where the patterns came from, for messages.
+    """
+
+    patterns: Patterns
+    positions: NDArray[np.float64]
+    scan_shape: tuple[int, int] | None
+    pixel_size: tuple[float, float] | None
+    wavelength: float | None
+    disc: DiscFit
+    source: str
+
+
+def load_measurements(config: ReconConfig, folder: Path) -> Measurements:
+    """Read everything that a reconstruction needs from files.
+
+    Parameters
+    ----------
+    folder : relative paths in the config start here.
+
+    Raises
+    ------
+    ConfigError, DataError : naming the field, what was found and what to do.
+    """
+    scan = _open(config, folder)
+    mask = _load_mask(config, scan, folder)
+    positions = _load_positions(config, scan, folder)
+    patterns = Patterns.load(scan, zero_frequency=config.data.zero_frequency, mask=mask)
+    disc = fit_disc(np.fft.fftshift(patterns.mean))
+    pixel_size = wavelength = None
+    if config.beam is not None and config.calibration is not None:
+        wavelength = electron_wavelength(config.beam.energy_kv)
+        shape = (scan.shape[1], scan.shape[2])
+        pixel_size = object_pixel_size(config.calibration, config.beam, shape, disc)
+        in_pixels = config.scan.positions is not None and config.scan.positions.unit == "pixel"
+        if not in_pixels:
+            positions = positions / np.asarray(pixel_size)
+    return Measurements(
+        patterns, positions, scan.scan_shape, pixel_size, wavelength, disc, scan.source
+    )
+
+
+def _open(config: ReconConfig, folder: Path) -> RawScan:
+    section = config.data
+    return open_scan(
+        resolve_path("data.path", section.path, folder),
+        format=section.format,
+        dataset=section.dataset,
+        scan_shape=section.scan_shape,
+    )
+
+
+def _load_positions(config: ReconConfig, scan: RawScan, folder: Path) -> NDArray[np.float64]:
+    section = config.scan
+    if section.positions is not None:
+        positions = _listed_positions(section.positions, scan, folder)
+    elif section.step is not None:
+        positions = _raster(section.step, scan)
+    else:
+        raise ConfigError("scan", "has neither step nor positions.", "Give one of them.")
+    return rotate_positions(positions, section.rotation_deg, section.affine)
+
+
+def _listed_positions(section: PositionFile, scan: RawScan, folder: Path) -> NDArray[np.float64]:
+    array = load_file("scan.positions", section, folder, ranks=(2,))
+    if array.shape != (scan.shape[0], 2) or array.dtype.kind == "c":
+        raise DataError(
+            "scan.positions",
+            f"has shape {list(array.shape)}, but {scan.source} holds {scan.shape[0]} patterns, "
+            f"which need real positions [{scan.shape[0]}, 2].",
+            "Is it the list of another scan?",
+        )
+    return array.astype(np.float64)
+
+
+def _raster(step: float | tuple[float, float], scan: RawScan) -> NDArray[np.float64]:
+    if scan.scan_shape is None:
+        raise ConfigError(
+            "data.scan_shape",
+            f"is needed for a raster: {scan.source} is a stack of {scan.shape[0]} patterns.",
+            "Set it to [slow, fast], or give scan.positions.",
+        )
+    return raster_positions(scan.scan_shape, step)
+
+
+def _load_mask(config: ReconConfig, scan: RawScan, folder: Path) -> NDArray[np.bool_] | None:
+    if config.data.mask is None:
+        return None
+    mask = load_file("data.mask", config.data.mask, folder, ranks=(2,))
+    if mask.shape != scan.shape[1:]:
+        raise DataError(
+            "data.mask", f"has shape {list(mask.shape)}; patterns are {list(scan.shape[1:])}."
+        )
+    good = mask.astype(bool)
+    if not good.any():
+        raise DataError("data.mask", "marks every pixel as bad.", "True means good.")
+    return good
+
+
+def load_file(field: str, section: ArrayFile, folder: Path, ranks: tuple[int, ...]) -> NDArray[Any]:
+    """The array that a section of the config names."""
+    path = resolve_path(f"{field}.path", section.path, folder)
+    return load_array(field, path, section.dataset, ranks)

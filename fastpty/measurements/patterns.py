@@ -1,0 +1,125 @@
+"""The diffraction patterns, kept as they were recorded and scaled batch by batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fastpty.errors import DataError
+from fastpty.io import RawScan
+
+__all__ = ["Patterns"]
+
+
+class Patterns:
+    """All patterns of a scan in memory, corner order, in their recorded precision.
+
+    uint8 and uint16 counts stay so (a batch is converted when it is used); anything else becomes
+    float32. The model works in scaled intensities, whose mean pattern has maximum 1:
+    ``scaled = counts * scale``.
+
+    Parameters
+    ----------
+    data : [N, Ny, Nx] uint8, uint16 or float32, corner order.
+    mask : [Ny, Nx], true where a pixel is good, corner order; None: all are.
+
+    Raises
+    ------
+    DataError : the patterns hold no counts at all.
+    """
+
+    def __init__(self, data: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> None:
+        self.shape: tuple[int, int, int] = (data.shape[0], data.shape[1], data.shape[2])
+        self.mean: NDArray[np.float64] = _mean(data)
+        good = np.ones(self.shape[1:], bool) if mask is None else mask
+        peak = float(self.mean[good].max(initial=0.0))
+        if peak <= 0:
+            raise DataError("data", "the patterns are zero in every good pixel.")
+        self.scale = 1.0 / peak
+        self.mask = None if mask is None else torch.from_numpy(np.ascontiguousarray(mask))
+        self._unsigned16 = data.dtype == np.uint16
+        # torch computes little with uint16: its bits travel as int16 and are set right in batch.
+        self._data = torch.from_numpy(data.view(np.int16) if self._unsigned16 else data)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the patterns hold."""
+        return self._data.nbytes
+
+    def to(self, device: torch.device) -> Patterns:
+        """Move the recorded values to a device, in place."""
+        self._data = self._data.to(device)
+        if self.mask is not None:
+            self.mask = self.mask.to(device)
+        return self
+
+    def counts(self, index: torch.Tensor) -> torch.Tensor:
+        """Patterns [B, Ny, Nx] in counts, float32."""
+        values = self._data[index].to(torch.float32)
+        if self._unsigned16:
+            values += (values < 0) * 65536.0
+        return values
+
+    def batch(self, index: torch.Tensor) -> torch.Tensor:
+        """Patterns [B, Ny, Nx] in scaled intensity, float32."""
+        return self.counts(index).mul_(self.scale)
+
+    @classmethod
+    def load(
+        cls,
+        scan: RawScan,
+        *,
+        zero_frequency: str = "centre",
+        mask: NDArray[np.bool_] | None = None,
+    ) -> Patterns:
+        """Read a scan once, check every value, and move the zero frequency to index 0.
+
+        ``mask`` is in the order of the file. Values under a bad pixel are set to zero unchecked.
+
+        Raises
+        ------
+        DataError : NaN, infinite or negative counts in a good pixel.
+        """
+        kept = np.dtype(scan.dtype)
+        if kept not in (np.uint8, np.uint16):
+            kept = np.dtype(np.float32)
+        data = np.empty(scan.shape, kept)
+        # An odd N is no involution: the inverse shift takes N//2 to 0.
+        offset = [-(n // 2) if zero_frequency == "centre" else 0 for n in scan.shape[1:]]
+        for start, piece in scan.pieces():
+            if mask is not None:
+                piece = np.where(mask, piece, np.zeros((), piece.dtype))
+            _check_counts(scan, start, piece)
+            data[start : start + len(piece)] = np.roll(piece, offset, axis=(1, 2))
+        corner_mask = None if mask is None else np.roll(mask, offset, axis=(0, 1))
+        return cls(data, corner_mask)
+
+
+def _mean(data: NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray(data.mean(axis=0, dtype=np.float64))
+
+
+def _check_counts(scan: RawScan, start: int, piece: NDArray[Any]) -> None:
+    if piece.dtype.kind == "u":
+        return
+    bad = ~np.isfinite(piece) if piece.dtype.kind == "f" else np.zeros(piece.shape, bool)
+    what = "NaN or infinite"
+    fix = "Name the bad pixels in data.mask, or repair the file."
+    if not bad.any():
+        bad = piece < 0
+        what = "negative"
+        fix = "Counts are at least zero: subtract the dark level with care, clip, or mask them."
+    if bad.any():
+        n, y, x = (int(i) for i in np.argwhere(bad)[0])
+        raise DataError(
+            "data",
+            f"{scan.source} has {what} values, the first {piece[n, y, x]} in pattern "
+            f"{start + n}, pixel [{y}, {x}].",
+            fix,
+        )

@@ -1,0 +1,107 @@
+"""The whole chain from probe and object to the diffraction patterns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from fastpty.ops.checks import (
+    check_complex,
+    check_device,
+    check_dtype,
+    check_real_of,
+    check_shape,
+    check_tilt,
+)
+from fastpty.ops.slice_transmit import slice_transmit
+from fastpty.reference.multislice_intensity import chain
+
+__all__ = ["multislice_intensity"]
+
+
+def multislice_intensity(
+    probe: torch.Tensor,
+    obj: torch.Tensor | tuple[torch.Tensor, torch.Tensor],
+    corner: torch.Tensor,
+    shift: torch.Tensor,
+    thickness: torch.Tensor | float,
+    tilt: torch.Tensor | None = None,
+    occupancy: torch.Tensor | None = None,
+    *,
+    wavelength: float,
+    pixel_size: float | Sequence[float],
+    model: str = "angular_spectrum",
+) -> torch.Tensor:
+    """Diffraction patterns of a mixed-state probe through a multislice object.
+
+    ``probe_shift``, then ``slice_transmit`` and ``fresnel_propagate`` over the slices with no
+    propagation after the last, then ``mixed_intensity``. Differentiable in every floating
+    argument.
+
+    Parameters
+    ----------
+    probe : [M, Ny, Nx] complex64 or complex128.
+    obj : [No, Nz, Y, X] of the same dtype, or the pair (amplitude, phase) of that shape, real.
+    corner : [B, 2] int64 pixels; the window lies inside the object.
+    shift : [B, 2] pixels; position = corner + shift.
+    thickness : Angstrom from slice to slice, one value or [Nz - 1]; unused for one slice.
+    tilt : None, [1, 2] or [B, 2] mrad.
+    occupancy : None (all ones) or [No].
+    wavelength, pixel_size, model : as in :func:`fastpty.ops.fresnel_propagate`.
+
+    Returns
+    -------
+    intensity : [B, Ny, Nx], corner order.
+
+    Raises
+    ------
+    TypeError, ValueError : an argument's dtype, device, shape or value is wrong.
+    """
+    check_complex(probe=probe)
+    axes: dict[str, int] = {}
+    check_shape("probe", probe, "M Ny Nx", axes)
+    if isinstance(obj, torch.Tensor):
+        check_complex(probe=probe, obj=obj)
+        parts = {"obj": obj}
+    else:
+        parts = {"amplitude": obj[0], "phase": obj[1]}
+        check_real_of(probe, **parts)
+    for name, part in parts.items():
+        check_shape(name, part, "No Nz Y X", axes)
+    check_dtype("corner", corner, torch.int64)
+    check_shape("corner", corner, "B 2", axes)
+    check_real_of(probe, shift=shift)
+    check_shape("shift", shift, "B 2", axes)
+    check_device(probe=probe, corner=corner, shift=shift, **parts)
+    _check_thickness(thickness, probe, axes["Nz"])
+    check_tilt(tilt, probe, positions=axes["B"])
+    if occupancy is not None:
+        check_real_of(probe, occupancy=occupancy)
+        check_device(probe=probe, occupancy=occupancy)
+        check_shape("occupancy", occupancy, "No", axes)
+    return chain(
+        slice_transmit,
+        probe,
+        obj,
+        corner,
+        shift,
+        thickness,
+        tilt,
+        occupancy,
+        wavelength=wavelength,
+        pixel_size=pixel_size,
+        model=model,
+    )
+
+
+def _check_thickness(thickness: torch.Tensor | float, probe: torch.Tensor, slices: int) -> None:
+    if not isinstance(thickness, torch.Tensor):
+        return
+    check_real_of(probe, thickness=thickness)
+    check_device(probe=probe, thickness=thickness)
+    if thickness.ndim > 1 or thickness.numel() not in {1, slices - 1}:
+        raise ValueError(
+            f"thickness: must be one value or [Nz - 1] with Nz = {slices}, "
+            f"found {list(thickness.shape)}"
+        )

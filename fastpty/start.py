@@ -1,0 +1,115 @@
+"""Measurements + config -> the model before its first iteration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fastpty.config import ReconConfig
+from fastpty.errors import ConfigError, DataError
+from fastpty.measurements import Measurements
+from fastpty.measurements.load import load_file
+from fastpty.model import Model
+from fastpty.optics import Aberrations, focused_probe, hermite_modes
+
+__all__ = ["start_model"]
+
+
+def start_model(
+    config: ReconConfig, measurements: Measurements, folder: Path, device: torch.device
+) -> Model:
+    """Empty object, aberrated or given probe, nominal positions.
+
+    Raises
+    ------
+    ConfigError, DataError : the aperture is larger than the detector, or the start probe does
+        not fit the patterns.
+    """
+    patterns = measurements.patterns
+    window = np.array(patterns.shape[1:])
+    top_left = measurements.positions - measurements.positions.min(axis=0) + config.object.margin
+    canvas = np.ceil(top_left.max(axis=0)).astype(int) + window + config.object.margin
+    corner = np.rint(top_left)
+    shape = (1, config.object.slices, int(canvas[0]), int(canvas[1]))
+
+    probe = _start_probe(config, measurements, folder)
+    good = np.ones(patterns.shape[1:], bool) if patterns.mask is None else patterns.mask.numpy()
+    power = float(patterns.mean[good].sum() * patterns.scale)
+    probe = probe * np.sqrt(power / (np.abs(probe) ** 2).sum())
+
+    tilt = config.object.tilt_mrad
+    return Model(
+        amplitude=torch.ones(shape, device=device),
+        phase=torch.zeros(shape, device=device),
+        probe=torch.from_numpy(probe.astype(np.complex64)).to(device),
+        corner=torch.from_numpy(corner.astype(np.int64)).to(device),
+        shift=torch.from_numpy((top_left - corner).astype(np.float32)).to(device),
+        positions_start=top_left,
+        power_start=power,
+        thickness=config.object.thickness if config.object.slices > 1 else None,
+        tilt=torch.tensor([tilt], device=device) if any(tilt) else None,
+        wavelength=measurements.wavelength,
+        pixel_size=measurements.pixel_size,
+        propagator=config.object.propagator,
+    )
+
+
+def _start_probe(
+    config: ReconConfig, measurements: Measurements, folder: Path
+) -> NDArray[np.complex128]:
+    shape = (measurements.patterns.shape[1], measurements.patterns.shape[2])
+    section = config.probe
+    if section.start is not None:
+        given = load_file("probe.start", section.start, folder, ranks=(2, 3))
+        given = given.reshape(-1, *given.shape[-2:]).astype(np.complex128)
+        if given.shape[1:] != shape:
+            raise DataError(
+                "probe.start",
+                f"has shape {list(given.shape[1:])}; the patterns are {list(shape)}.",
+                "The probe must be sampled on the window of the patterns.",
+            )
+        if len(given) > section.modes:
+            raise ConfigError(
+                "probe.modes",
+                f"is {section.modes}, but probe.start holds {len(given)} modes.",
+                f"Set probe.modes to at least {len(given)}.",
+            )
+        if not np.abs(given).max() > 0:
+            raise DataError("probe.start", "is zero everywhere.")
+        return _more_modes(given, section.modes, section.mode_power)
+    if config.beam is None or measurements.pixel_size is None or measurements.wavelength is None:
+        raise ConfigError("probe.start", "is needed: there is no beam section.")
+    try:
+        probe = focused_probe(
+            shape,
+            measurements.pixel_size,
+            semiangle_mrad=config.beam.semiangle_mrad,
+            wavelength=measurements.wavelength,
+            aberrations=Aberrations(config.beam.aberrations),
+        )
+    except ValueError as error:
+        raise ConfigError(
+            "beam.semiangle_mrad", f"{error}.", "Check it against the calibration section."
+        ) from error
+    return hermite_modes(probe, section.modes, section.mode_power)
+
+
+def _more_modes(given: NDArray[np.complex128], modes: int, power: float) -> NDArray[np.complex128]:
+    """The given modes as they are, and weak ones grown from the first up to ``modes``."""
+    if len(given) == modes:
+        return given
+    total = (np.abs(given) ** 2).sum()
+    basis = list(given / np.linalg.norm(given, axis=(1, 2), keepdims=True))
+    added: list[NDArray[np.complex128]] = []
+    for mode in hermite_modes(given[0], modes + 1, 0.5 / (modes + 1))[1:]:
+        rest = mode
+        for _ in range(2):
+            for other in basis:
+                rest = rest - np.vdot(other, rest) * other
+        if np.linalg.norm(rest) > 1e-3 * np.linalg.norm(mode):  # not one that is there already
+            basis.append(rest / np.linalg.norm(rest))
+            added.append(basis[-1] * np.sqrt(power * total))
+    return np.concatenate([given, np.stack(added[: modes - len(given)])])
