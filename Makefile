@@ -1,0 +1,70 @@
+# Development tasks; `make` lists them. `make venv` is what every other target needs first.
+
+PYTHON ?= python3
+TEST_WORKERS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+NATIVE := $(wildcard csrc/*.cpp csrc/*/*.cpp csrc/*/*.h)
+
+# With several test workers each keeps to one OpenMP thread, or they slow each other down.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p no:benchmark -n $(TEST_WORKERS)
+
+.DEFAULT_GOAL := help
+.PHONY: help venv test test-slow lint format bench demo docs check-install clean
+
+help:  ## Show this list
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+venv: $(INSTALLED)  ## Make the environment .venv and build fastpty into it
+
+$(INSTALLED): pyproject.toml setup.py constraints.txt $(NATIVE)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	touch $@
+
+test: venv  ## Run the fast tests
+	$(PYTEST)
+
+test-slow: venv  ## Run the slow tests; some need measured data, see CONTRIBUTING.md
+	$(PYTEST) -m slow
+
+lint: venv  ## Check style, types and formatting
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/clang-format --dry-run -Werror $(NATIVE)
+	$(BIN)/mypy
+
+format: venv  ## Rewrite the sources in the style that lint checks
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/clang-format -i $(NATIVE)
+
+bench: venv  ## Time the operations against their pure-torch twins
+	$(BIN)/python -m pytest bench -p no:xdist --benchmark-only \
+	  -o python_files='bench_*.py' -o python_functions='bench_*'
+
+demo: venv  ## Simulate a small dataset and reconstruct it
+	$(BIN)/python -m fastpty simulate configs/demo_simulate.yaml
+	$(BIN)/python -m fastpty recon configs/demo.yaml
+
+docs: venv  ## Check that the links in the documentation lead somewhere
+	$(BIN)/python -m pytest -p no:benchmark tests/test_docs.py
+
+# The tests run outside the checkout, so that only what was installed can be imported.
+check-install: venv  ## Build sdist and wheel, and test the wheel in a fresh environment
+	set -e; work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \
+	$(BIN)/python -m build --outdir "$$work/dist" .; \
+	$(PYTHON) -m venv "$$work/venv"; \
+	wheel=$$(echo "$$work"/dist/*.whl); \
+	"$$work/venv/bin/python" -m pip install -c constraints.txt "$$wheel[dev]"; \
+	mkdir "$$work/elsewhere"; \
+	cp -R tests configs pyproject.toml "$$work/elsewhere"; \
+	cd "$$work/elsewhere"; \
+	OMP_NUM_THREADS=1 "$$work/venv/bin/python" -m pytest -p no:benchmark -n $(TEST_WORKERS)
+
+clean:  ## Remove everything that was built, the environment included
+	rm -rf $(VENV) build dist *.egg-info fastpty/_core.*.so \
+	  .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	find fastpty tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
