@@ -16,32 +16,22 @@ namespace {
 
 using Index = std::int64_t;
 
+// out = a b
 template <class T>
-void transmit_row(Index cols, const Complex<T>* FASTPTY_RESTRICT wave,
-                  const Complex<T>* FASTPTY_RESTRICT object, Complex<T>* FASTPTY_RESTRICT out) {
-  for (Index x = 0; x < cols; ++x) out[x] = mul(wave[x], object[x]);
+void multiply_row(Index cols, const Complex<T>* FASTPTY_RESTRICT a,
+                  const Complex<T>* FASTPTY_RESTRICT b, Complex<T>* FASTPTY_RESTRICT out) {
+  for (Index x = 0; x < cols; ++x) out[x] = mul(a[x], b[x]);
 }
 
-// Both gradients of one row in one loop, which reads grad_out once.
-template <class T, bool kWave, bool kAddToWave, bool kObject>
-void transmit_row_backward(Index cols, const Complex<T>* FASTPTY_RESTRICT grad_out,
-                           const Complex<T>* FASTPTY_RESTRICT wave,
-                           const Complex<T>* FASTPTY_RESTRICT object,
-                           Complex<T>* FASTPTY_RESTRICT grad_wave,
-                           Complex<T>* FASTPTY_RESTRICT grad_object) {
+// out = a conj(b), or out += a conj(b)
+template <bool kAdd, class T>
+void multiply_conj_row(Index cols, const Complex<T>* FASTPTY_RESTRICT a,
+                       const Complex<T>* FASTPTY_RESTRICT b, Complex<T>* FASTPTY_RESTRICT out) {
   for (Index x = 0; x < cols; ++x) {
-    const Complex<T> g = grad_out[x];
-    if constexpr (kWave) {
-      const Complex<T> gw = mul_conj(g, object[x]);
-      // Part by part: GCC 12 does not vectorise a loop that stores a whole struct by choice.
-      grad_wave[x].re = kAddToWave ? grad_wave[x].re + gw.re : gw.re;
-      grad_wave[x].im = kAddToWave ? grad_wave[x].im + gw.im : gw.im;
-    }
-    if constexpr (kObject) {
-      const Complex<T> go = mul_conj(g, wave[x]);
-      grad_object[x].re += go.re;
-      grad_object[x].im += go.im;
-    }
+    const Complex<T> product = mul_conj(a[x], b[x]);
+    // Part by part: GCC 12 makes no vector code of a choice between whole structs.
+    out[x].re = kAdd ? out[x].re + product.re : product.re;
+    out[x].im = kAdd ? out[x].im + product.im : product.im;
   }
 }
 
@@ -82,43 +72,39 @@ void for_each_row(const SliceTransmit<T>& a, Index row_begin, Index row_end, Vis
   }
 }
 
-template <class T, bool kWave, bool kObject>
-void backward_rows(const SliceTransmitBackward<T>& a, Index row_begin, Index row_end) {
-  if constexpr (kObject) {
+}  // namespace
+
+template <class T>
+void slice_transmit_forward_rows(const SliceTransmitForward<T>& a, Index row_begin, Index row_end) {
+  for_each_row(a, row_begin, row_end, [&](const Row& row) {
+    multiply_row(a.window_cols, a.wave + row.wave, a.object + row.object, a.out + row.out);
+  });
+}
+
+// Both gradients in one visit, row by row, so that the second finds the row of grad_out in the
+// first-level cache. Measured at 32 positions, 6 modes, 128 x 128: 17 to 27 % less time than two
+// visits with one object mode, the same with three. One loop over x for both was slower than either.
+template <class T>
+void slice_transmit_backward_rows(const SliceTransmitBackward<T>& a, Index row_begin,
+                                  Index row_end) {
+  if (a.grad_object != nullptr) {
     for (Index n = 0; n < a.object_modes; ++n) {
       Complex<T>* plane = a.grad_object + n * a.object_rows * a.object_cols;
       for (Index i = row_begin * a.object_cols; i < row_end * a.object_cols; ++i) plane[i] = {0, 0};
     }
   }
   for_each_row(a, row_begin, row_end, [&](const Row& row) {
-    const auto run = row.first_of_wave ? &transmit_row_backward<T, kWave, false, kObject>
-                                       : &transmit_row_backward<T, kWave, kWave, kObject>;
-    run(a.window_cols, a.grad_out + row.out, kObject ? a.wave + row.wave : nullptr,
-        kWave ? a.object + row.object : nullptr, kWave ? a.grad_wave + row.wave : nullptr,
-        kObject ? a.grad_object + row.grad_object : nullptr);
+    const Complex<T>* grad_out = a.grad_out + row.out;
+    if (a.grad_wave != nullptr) {
+      const auto multiply =
+          row.first_of_wave ? multiply_conj_row<false, T> : multiply_conj_row<true, T>;
+      multiply(a.window_cols, grad_out, a.object + row.object, a.grad_wave + row.wave);
+    }
+    if (a.grad_object != nullptr) {
+      multiply_conj_row<true>(a.window_cols, grad_out, a.wave + row.wave,
+                              a.grad_object + row.grad_object);
+    }
   });
-}
-
-}  // namespace
-
-template <class T>
-void slice_transmit_forward_rows(const SliceTransmitForward<T>& a, Index row_begin, Index row_end) {
-  for_each_row(a, row_begin, row_end, [&](const Row& row) {
-    transmit_row(a.window_cols, a.wave + row.wave, a.object + row.object, a.out + row.out);
-  });
-}
-
-template <class T>
-void slice_transmit_backward_rows(const SliceTransmitBackward<T>& a, Index row_begin,
-                                  Index row_end) {
-  const bool wave = a.grad_wave != nullptr, object = a.grad_object != nullptr;
-  if (wave && object) {
-    backward_rows<T, true, true>(a, row_begin, row_end);
-  } else if (wave) {
-    backward_rows<T, true, false>(a, row_begin, row_end);
-  } else if (object) {
-    backward_rows<T, false, true>(a, row_begin, row_end);
-  }
 }
 
 template void slice_transmit_forward_rows(const SliceTransmitForward<float>&, Index, Index);
