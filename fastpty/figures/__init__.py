@@ -1,0 +1,109 @@
+"""Standard figures of a reconstruction, as PNG files.
+
+Importing this package needs no matplotlib, which is in the extra ``report``; the modules with
+one ``draw_<name>(results) -> Figure`` each do. What each figure shows is in docs/figures.md.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastpty.atomic import atomic_path
+from fastpty.errors import FastptyError, OutputError
+from fastpty.results import Results
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["FiguresUnavailableError", "save_figures"]
+
+_log = logging.getLogger(__name__)
+
+
+class FiguresUnavailableError(FastptyError):
+    """Matplotlib, which draws the figures, is not installed."""
+
+
+def save_figures(results: Results, folder: str | os.PathLike[str], *, dpi: int = 200) -> list[Path]:
+    """Draw every figure that applies and write it to ``folder``, which is made if missing.
+
+    ``loss.png``, ``forward_iter0000.png`` (one for each snapshot), ``probe_modes.png``,
+    ``positions.png``, ``phase_sum.png``, ``phase_slices.png``. All figures are drawn before the
+    first appears under its name, so that an error in one of them leaves the folder's files as
+    they were. Figures that do not apply are left out, and the log says why.
+
+    Parameters
+    ----------
+    results : the reconstruction.
+    folder : where to write.
+    dpi : pixels per inch; the figures are up to 7 inches wide.
+
+    Returns
+    -------
+    The files, in the order above.
+
+    Raises
+    ------
+    FiguresUnavailableError : matplotlib is missing.
+    OutputError : the folder cannot be written.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise FiguresUnavailableError(
+            "matplotlib", "is not installed, and figures need it.", "pip install 'fastpty[report]'"
+        )
+    from fastpty.figures.common import style
+
+    target = Path(folder)
+    figures = _applicable(results)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as pending:
+            for name, draw in figures.items():
+                path = pending.enter_context(atomic_path(target / name))
+                # A Figure is dropped once rendered: a run may have hundreds of snapshots.
+                figure = draw()
+                with style():
+                    figure.savefig(path, dpi=dpi, bbox_inches="tight", pad_inches=0.04)
+    except OSError as error:
+        raise OutputError(
+            str(target), f"figures could not be written: {error}.", "Choose another folder."
+        ) from error
+    return [target / name for name in figures]
+
+
+def _applicable(results: Results) -> dict[str, Callable[[], Figure]]:
+    """File name -> how to draw it, without the figures that would say nothing."""
+    from fastpty.figures.forward import draw_forward
+    from fastpty.figures.loss import draw_loss
+    from fastpty.figures.object_phase import draw_phase_sum, draw_slices
+    from fastpty.figures.positions import draw_positions
+    from fastpty.figures.probe_modes import draw_probe_modes
+
+    figures: dict[str, Callable[[], Figure]] = {}
+    if results.history.loss:
+        figures["loss.png"] = partial(draw_loss, results)
+    else:
+        _log.info("loss.png is left out: the history holds no iteration")
+    if not results.snapshots:
+        _log.info("forward_iter*.png is left out: there are no snapshots")
+    for snapshot in results.snapshots:
+        name = f"forward_iter{snapshot.iteration:04d}.png"
+        if len(snapshot.measured):
+            figures[name] = partial(draw_forward, results, snapshot)
+        else:
+            _log.info("%s is left out: its snapshot holds no pattern", name)
+    figures["probe_modes.png"] = partial(draw_probe_modes, results)
+    figures["positions.png"] = partial(draw_positions, results)
+    figures["phase_sum.png"] = partial(draw_phase_sum, results)
+    if results.phase.shape[1] > 1:
+        figures["phase_slices.png"] = partial(draw_slices, results)
+    else:
+        _log.info("phase_slices.png is left out: with one slice it would repeat phase_sum.png")
+    return figures

@@ -1,0 +1,84 @@
+"""Loss against iteration."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from fastpty.figures.common import COLUMN, new_figure, plot_per_iteration, style
+from fastpty.results import Results
+
+__all__ = ["draw_loss"]
+
+_LOG_RANGE = 10.0
+"""A range of values from this factor on is drawn on a logarithmic axis."""
+
+
+@style()
+def draw_loss(results: Results) -> Figure:
+    """The total loss and each weighted term, with the time that it took.
+
+    The axis is logarithmic if no value is negative and they span a decade or more. A term that
+    is the whole loss, or zero throughout, has no curve of its own.
+
+    Raises
+    ------
+    ValueError : the history is empty.
+    """
+    history = results.history
+    total = np.array(history.loss, dtype=np.float64)
+    if total.size == 0:
+        raise ValueError("the history holds no iteration, so there is no loss to draw")
+    terms = {name: np.array(values, dtype=np.float64) for name, values in history.terms.items()}
+    terms = {
+        name: values
+        for name, values in terms.items()
+        if np.any(values != 0) and not np.array_equal(values, total, equal_nan=True)
+    }
+
+    figure = new_figure(COLUMN, 2.5)
+    axes = figure.subplots()
+    # The terms lie on top of the total, which would hide a term that is nearly all of it.
+    plot_per_iteration(axes, total, label="total", width=2.0)
+    for name, values in terms.items():
+        plot_per_iteration(axes, values, label=name, width=1.0)
+    if _wants_log([total, *terms.values()]):
+        axes.set_yscale("log", nonpositive="mask")
+    axes.set_ylabel("loss")
+    if terms:
+        axes.legend()
+    axes.set_title(_title(total, history.seconds), loc="left")
+    return figure
+
+
+def _wants_log(curves: list[NDArray[np.float64]]) -> bool:
+    values = np.concatenate(curves)
+    values = values[np.isfinite(values)]
+    if values.size == 0 or values.min() < 0:
+        return False
+    positive = values[values > 0]
+    return bool(positive.size and positive.max() >= _LOG_RANGE * positive.min())
+
+
+def _title(total: NDArray[np.float64], seconds: list[float]) -> str:
+    lines = [f"Loss {total[-1]:.4g} after {total.size} iteration{'s' * (total.size > 1)}"]
+    if missing := int(np.count_nonzero(~np.isfinite(total))):
+        lines[0] += f", {missing} not finite"
+    if seconds:
+        # The median leaves out the first iteration's warm-up.
+        lines.append(
+            f"{_format_seconds(sum(seconds))} in all, "
+            f"{_format_seconds(float(np.median(seconds)))} per iteration (median)"
+        )
+    return "\n".join(lines)
+
+
+def _format_seconds(seconds: float) -> str:
+    if seconds < 1:
+        return f"{1e3 * seconds:.3g} ms"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"

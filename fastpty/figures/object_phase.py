@@ -1,0 +1,96 @@
+"""The object's phase: summed over the slices, and slice by slice."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from fastpty.figures.common import (
+    COLUMN,
+    PAGE,
+    add_scale_bar,
+    grid_columns,
+    hide_ticks,
+    new_figure,
+    object_scale,
+    robust_limits,
+    style,
+)
+from fastpty.figures.crop import scanned_area
+from fastpty.results import Results
+
+__all__ = ["draw_phase_sum", "draw_slices"]
+
+_COLOURS = "gray"
+_THINNEST = 8
+"""A scanned area with a side below this many px, as from a scan along a line, is not cropped to."""
+
+
+@style()
+def draw_phase_sum(results: Results) -> Figure:
+    """Phase summed over the slices and averaged over the object modes, in the scanned area."""
+    phase = _slices(results).sum(axis=0)
+    scale = object_scale(results)
+    aspect = scale.height_over_width(phase.shape)
+    figure = new_figure(COLUMN, float(np.clip((COLUMN - 0.6) * aspect, 0.8, 6.0)) + 0.25)
+    axes = figure.subplots()
+    low, high = robust_limits(phase)
+    image = axes.imshow(phase, cmap=_COLOURS, vmin=low, vmax=high, aspect=scale.aspect)
+    hide_ticks(axes)
+    add_scale_bar(axes, phase.shape, scale)
+    count = results.phase.shape[1]
+    axes.set_title("Phase" if count == 1 else f"Phase, sum over {count} slices")
+    figure.colorbar(image, ax=axes, label="phase (rad)", pad=0.02)
+    return figure
+
+
+@style()
+def draw_slices(results: Results) -> Figure:
+    """Phase of every slice, averaged over the object modes, in the scanned area.
+
+    All slices share one colour scale. The label is the depth of the slice below the entrance
+    surface, or its number in pixel units.
+    """
+    slices = _slices(results)
+    count, *shape = slices.shape
+    scale = object_scale(results)
+    aspect = float(np.clip(scale.height_over_width(tuple(shape)), 0.2, 3.0))
+    columns = grid_columns(count, aspect)
+    rows = math.ceil(count / columns)
+    panel = min(2.0, (PAGE - 0.7) / columns)
+    figure = new_figure(columns * panel + 0.7, rows * (panel * aspect + 0.2) + 0.1)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    low, high = robust_limits(slices)
+    for z, panel_axes in enumerate(axes.flat):
+        if z >= count:
+            panel_axes.set_axis_off()
+            continue
+        panel_axes.imshow(slices[z], cmap=_COLOURS, vmin=low, vmax=high, aspect=scale.aspect)
+        hide_ticks(panel_axes)
+        panel_axes.set_title(_depth(z, results.thickness), pad=2)
+    add_scale_bar(axes[0, 0], tuple(shape), scale)
+    figure.colorbar(
+        axes[0, 0].images[0],
+        ax=axes,
+        label="phase (rad)",
+        pad=0.02,
+        aspect=8 * rows * panel * aspect,
+    )
+    return figure
+
+
+def _slices(results: Results) -> NDArray[np.float64]:
+    """Phase of each slice in the shown area, averaged over the object modes [Nz, Y, X], rad."""
+    area = scanned_area(results)
+    if min(part.stop - part.start for part in area) < _THINNEST:
+        area = slice(None), slice(None)
+    return np.asarray(results.phase[:, :, area[0], area[1]].mean(axis=0, dtype=np.float64))
+
+
+def _depth(z: int, thickness: float | None) -> str:
+    if thickness is None:
+        return f"slice {z + 1}"
+    return f"z = {z * thickness:.4g} Å"
