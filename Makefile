@@ -52,17 +52,20 @@ demo: venv  ## Simulate a small dataset and reconstruct it
 docs: venv  ## Check that the links in the documentation lead somewhere
 	$(BIN)/python -m pytest -p no:benchmark tests/test_docs.py
 
+# The wheel is built from the sdist, for $(PYTHON), which may be another version than that of .venv.
 # The tests run outside the checkout, so that only what was installed can be imported.
 check-install: venv  ## Build sdist and wheel, and test the wheel in a fresh environment
 	set -e; work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \
-	$(BIN)/python -m build --outdir "$$work/dist" .; \
+	$(BIN)/python -m build --sdist --outdir "$$work/dist" .; \
 	$(PYTHON) -m venv "$$work/venv"; \
+	python="$$work/venv/bin/python"; \
+	"$$python" -m pip wheel --no-deps --wheel-dir "$$work/dist" "$$work"/dist/*.tar.gz; \
 	wheel=$$(echo "$$work"/dist/*.whl); \
-	"$$work/venv/bin/python" -m pip install -c constraints.txt "$$wheel[dev]"; \
+	"$$python" -m pip install -c constraints.txt "$$wheel[dev]"; \
 	mkdir "$$work/elsewhere"; \
 	cp -R tests configs pyproject.toml "$$work/elsewhere"; \
 	cd "$$work/elsewhere"; \
-	OMP_NUM_THREADS=1 "$$work/venv/bin/python" -m pytest -p no:benchmark -n $(TEST_WORKERS)
+	OMP_NUM_THREADS=1 "$$python" -m pytest -p no:benchmark -n $(TEST_WORKERS)
 
 clean:  ## Remove everything that was built, the environment included
 	rm -rf $(VENV) build dist *.egg-info fastpty/_core.*.so \
