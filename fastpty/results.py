@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +93,148 @@ class Results:
     snapshots: list[Snapshot] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     r_factor: float | None = None
+
+
+def write_results(results: Results, path: str | os.PathLike[str]) -> None:
+    """Write ``reconstruction.h5``, whole or not at all.
+
+    Raises
+    ------
+    OSError : the disk is full or the folder cannot be written; an earlier file stays.
+    """
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["format_version"] = FORMAT_VERSION
+        file.attrs["fastpty_version"] = fastpty.__version__
+        file.attrs["versions"] = json.dumps(_versions())
+        file.attrs["config"] = json.dumps(results.config)
+        _write_optional(file, results)
+        pixel = results.pixel_size
+        for name, array, unit, axes in (
+            ("object/amplitude", results.amplitude, "1", "object mode, slice, y, x"),
+            ("object/phase", results.phase, "rad", "object mode, slice, y, x"),
+            ("probe", results.probe, "sqrt(counts)", "probe mode, y, x"),
+            ("positions", results.positions, "px", "position, (y, x) of the top-left corner"),
+            ("positions_start", results.positions_start, "px", "position, (y, x)"),
+        ):
+            large = array.ndim == 4
+            item = file.create_dataset(
+                name, data=array, compression="gzip" if large else None, shuffle=large or None
+            )
+            item.attrs["unit"] = unit
+            item.attrs["axes"] = axes
+            if pixel is not None:
+                item.attrs["pixel_size_A"] = pixel
+        _write_history(file.create_group("history"), results.history)
+        for snapshot in results.snapshots:
+            _write_snapshot(file.create_group(f"snapshots/{snapshot.iteration:04d}"), snapshot)
+
+
+def read_results(path: str | os.PathLike[str]) -> Results:
+    """Read ``reconstruction.h5``.
+
+    Raises
+    ------
+    DataError : the file is missing, damaged, or no reconstruction.
+    """
+    name = Path(path).name
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("format") != FORMAT:
+                raise DataError(name, "is no fastpty reconstruction.", "Is it a data file?")
+            attrs = file.attrs
+            return Results(
+                amplitude=file["object/amplitude"][()],
+                phase=file["object/phase"][()],
+                probe=file["probe"][()],
+                positions=file["positions"][()],
+                positions_start=file["positions_start"][()],
+                scan_shape=_integers(attrs.get("scan_shape")),
+                pixel_size=_floats(attrs.get("pixel_size_A")),
+                wavelength=_float(attrs.get("wavelength_A")),
+                thickness=_float(attrs.get("slice_thickness_A")),
+                tilt=_floats(attrs["tilt_mrad"]) or (0.0, 0.0),
+                history=_read_history(file["history"]),
+                snapshots=[_read_snapshot(group) for group in file.get("snapshots", {}).values()],
+                config=json.loads(attrs["config"]),
+                r_factor=_float(attrs.get("r_factor")),
+            )
+    except FileNotFoundError as error:
+        raise DataError(str(path), "does not exist.", "Check the path.") from error
+    except (OSError, KeyError) as error:
+        raise DataError(str(path), f"cannot be read as a reconstruction ({error}).") from error
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("torch", "numpy", "h5py")}
+
+
+def _write_optional(file: h5py.File, results: Results) -> None:
+    """Attributes that a result may lack: absent means None."""
+    file.attrs["tilt_mrad"] = results.tilt
+    for key, value in (
+        ("scan_shape", results.scan_shape),
+        ("pixel_size_A", results.pixel_size),
+        ("wavelength_A", results.wavelength),
+        ("slice_thickness_A", results.thickness),
+        ("r_factor", results.r_factor),
+    ):
+        if value is not None:
+            file.attrs[key] = value
+
+
+def _write_history(group: h5py.Group, history: History) -> None:
+    for name, values, unit in (
+        ("loss", history.loss, "1"),
+        ("seconds", history.seconds, "s"),
+        ("displacement", history.displacement, "px"),
+    ):
+        group.create_dataset(name, data=np.asarray(values, np.float64)).attrs["unit"] = unit
+    for name, values in history.terms.items():
+        group.create_dataset(f"terms/{name}", data=np.asarray(values, np.float64))
+
+
+def _read_history(group: h5py.Group) -> History:
+    terms = {name: item[()].tolist() for name, item in group.get("terms", {}).items()}
+    return History(
+        group["loss"][()].tolist(),
+        group["seconds"][()].tolist(),
+        terms,
+        group["displacement"][()].tolist(),
+    )
+
+
+def _write_snapshot(group: h5py.Group, snapshot: Snapshot) -> None:
+    group.attrs["iteration"] = snapshot.iteration
+    group.attrs["r_factor"] = snapshot.r_factor
+    group["index"] = snapshot.index
+    for name in ("measured", "simulated"):
+        patterns = getattr(snapshot, name)
+        item = group.create_dataset(name, data=patterns, compression="gzip", shuffle=True)
+        item.attrs["unit"] = "counts"
+        item.attrs["axes"] = "pattern, ky, kx; zero frequency at N//2"
+    if snapshot.mask is not None:
+        group["mask"] = snapshot.mask
+
+
+def _read_snapshot(group: h5py.Group) -> Snapshot:
+    return Snapshot(
+        int(group.attrs["iteration"]),
+        group["index"][()],
+        group["measured"][()],
+        group["simulated"][()],
+        float(group.attrs["r_factor"]),
+        group["mask"][()] if "mask" in group else None,
+    )
+
+
+def _float(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _floats(value: Any) -> tuple[float, float] | None:
+    return None if value is None else (float(value[0]), float(value[1]))
+
+
+def _integers(value: Any) -> tuple[int, int] | None:
+    return None if value is None else (int(value[0]), int(value[1]))

@@ -44,6 +44,15 @@ def open_scan(
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise DataError("data.path", f"{str(path)!r} {what}.", _neighbours(path))
+    try:
+        return _reader(path, format)(path, dataset, scan_shape)
+    except DataError as error:
+        if error.field == "dataset":  # the finders serve every array file; here it is the data's
+            error = DataError("data.dataset", error.found, error.fix)
+        raise error from error.__cause__
+
+
+def _reader(path: Path, format: str) -> Reader:
     if format == "auto":
         chosen = [reader for recognises, reader in READERS.values() if recognises(path)]
         if not chosen:
@@ -52,8 +61,8 @@ def open_scan(
                 f"{path.name!r} is none of the formats that are recognised.",
                 f"Set data.format to one of {', '.join(READERS)}.",
             )
-        return chosen[0](path, dataset, scan_shape)
-    return READERS[format][1](path, dataset, scan_shape)
+        return chosen[0]
+    return READERS[format][1]
 
 
 def _neighbours(path: Path) -> str:

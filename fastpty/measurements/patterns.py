@@ -93,10 +93,9 @@ class Patterns:
         # An odd N is no involution: the inverse shift takes N//2 to 0.
         offset = [-(n // 2) if zero_frequency == "centre" else 0 for n in scan.shape[1:]]
         for start, piece in scan.pieces():
-            if mask is not None:
-                piece = np.where(mask, piece, np.zeros((), piece.dtype))
-            _check_counts(scan, start, piece)
-            data[start : start + len(piece)] = np.roll(piece, offset, axis=(1, 2))
+            good = piece if mask is None else np.where(mask, piece, np.zeros((), piece.dtype))
+            _check_counts(scan, start, good)
+            data[start : start + len(good)] = np.roll(good, offset, axis=(1, 2))
         corner_mask = None if mask is None else np.roll(mask, offset, axis=(0, 1))
         return cls(data, corner_mask)
 

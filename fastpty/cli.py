@@ -1,0 +1,248 @@
+"""The command line: thin, no physics."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+import fastpty
+from fastpty.errors import FastptyError, OutputError
+
+__all__ = ["app", "main"]
+
+# Stopped by Ctrl-C, state saved: the shells' code for an interrupted command.
+EXIT_INTERRUPTED = 130
+EXIT_USER_ERROR = 2
+
+app = typer.Typer(
+    name="fastpty",
+    help="Electron ptychography: multislice, mixed-state reconstruction.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigFile = Annotated[Path, typer.Argument(help="configuration file (YAML)", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="override a field: optimise.batch_size=64"),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON on standard output")]
+
+
+class _State:
+    debug = False
+
+
+def _set_debug(value: bool) -> bool:
+    _State.debug = value or _State.debug
+    return value
+
+
+Debug = Annotated[
+    bool, typer.Option("--debug", help="show the traceback of an error", callback=_set_debug)
+]
+
+
+def main() -> None:
+    """Entry point: user errors become one paragraph and exit code 2."""
+    try:
+        app()
+    except FastptyError as error:
+        if _State.debug:
+            raise
+        console = Console(stderr=True)
+        console.print("[bold red]Error:[/bold red]", end=" ")
+        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        sys.exit(EXIT_USER_ERROR)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"fastpty {fastpty.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    """Electron ptychography: multislice, mixed-state reconstruction."""
+
+
+@app.command()
+def recon(
+    config_file: ConfigFile,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="output folder, instead of the config's")
+    ] = None,
+    overrides: Overrides = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="auto, cpu or cuda, instead of the config's")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on from the checkpoint")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="replace the results of an earlier run")
+    ] = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Reconstruct: config file in, folder of results and figures out."""
+    from fastpty.job import run_job
+
+    if resume and overwrite:
+        raise FastptyError("--resume", "and --overwrite contradict each other.", "Give one.")
+    config = _load(config_file, overrides, device)
+    folder = output or Path(config.output.folder or Path("output") / config_file.stem)
+    console = Console(stderr=as_json)
+    report = run_job(
+        config, config_file.parent, folder, console, resume=resume, overwrite=overwrite
+    )
+    if as_json:
+        typer.echo(json.dumps(report.summary))
+    if not report.finished:
+        console.print("Go on with: fastpty recon --resume")
+        raise typer.Exit(EXIT_INTERRUPTED)
+
+
+@app.command()
+def validate(
+    config_file: ConfigFile,
+    overrides: Overrides = None,
+    device: Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda")] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Check a config and its data, and say what a run would do; nothing is written."""
+    from dataclasses import asdict
+
+    from fastpty.job import print_preflight
+    from fastpty.preflight import preflight
+    from fastpty.recon import Reconstruction
+
+    config = _load(config_file, overrides, device)
+    run = Reconstruction.from_config(config, config_file.parent)
+    findings = preflight(run)
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings]))
+        return
+    console = Console()
+    console.print(f"[bold]{run.measurements.source}[/bold] on {run.model.probe.device}")
+    print_preflight(findings, console)
+    warnings = sum(bool(finding.warning) for finding in findings)
+    console.print("The config is valid." + (f" {warnings} warnings." if warnings else ""))
+
+
+@app.command()
+def info(as_json: AsJson = False, debug: Debug = False) -> None:
+    """Versions, build, devices and threads of this installation."""
+    from fastpty.info import installation
+
+    content = installation()
+    if as_json:
+        typer.echo(json.dumps(content))
+        return
+    _print_tree(content, Console())
+
+
+@app.command()
+def init(
+    data_file: Annotated[Path, typer.Argument(help="recorded patterns", show_default=False)],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="config file; default: <data>.yaml")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="path inside an HDF5 or npz file")] = None,
+    debug: Debug = False,
+) -> None:
+    """Write a commented config for a data file."""
+    from fastpty.atomic import atomic_path
+    from fastpty.config.init import initial_config
+    from fastpty.io import open_scan
+
+    target = output or Path(f"{data_file.stem}.yaml")
+    if target.exists():
+        raise OutputError(str(target), "exists already.", "Choose another name with -o.")
+    # The config names its data relative to itself.
+    text = initial_config(data_file.resolve(), open_scan(data_file, dataset=dataset))
+    try:
+        with atomic_path(target) as path:
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(str(target), f"cannot be written ({error}).") from error
+    typer.echo(f"{target} written; look for FILL IN, then run: fastpty validate {target}")
+
+
+@app.command()
+def schema(
+    of: Annotated[str, typer.Argument(help="recon or simulate")] = "recon", debug: Debug = False
+) -> None:
+    """Print the JSON schema of a config, for editors."""
+    from fastpty.config import ReconConfig
+    from fastpty.simulate import SimulateConfig
+
+    models = {"recon": ReconConfig, "simulate": SimulateConfig}
+    if of not in models:
+        raise FastptyError("schema", f"must be one of {', '.join(models)}, got {of!r}.")
+    typer.echo(json.dumps(models[of].model_json_schema(), indent=2))
+
+
+@app.command()
+def simulate(
+    config_file: ConfigFile,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="data file, instead of the config's")
+    ] = None,
+    overrides: Overrides = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="replace an earlier data file")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Simulate a 4D-STEM data set: atoms in, HDF5 out."""
+    from rich.progress import Progress
+
+    from fastpty.config import load_config
+    from fastpty.simulate import SimulateConfig
+    from fastpty.simulate import simulate as run_simulation
+
+    config = load_config(SimulateConfig, config_file, overrides or [])
+    target = output or Path(config.output)
+    if target.exists() and not overwrite:
+        raise OutputError(
+            str(target), "exists already.", "Choose another name with -o, or allow --overwrite."
+        )
+    console = Console()
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("simulating", total=None)
+
+        def advance(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        path = run_simulation(config, target, progress=advance)
+    console.print(f"{path} written.", highlight=False, soft_wrap=True)
+
+
+def _load(config_file: Path, overrides: list[str] | None, device: str | None) -> Any:
+    from fastpty.config import ReconConfig, load_config
+
+    extra = [] if device is None else [f"device={device}"]
+    return load_config(ReconConfig, config_file, [*(overrides or []), *extra])
+
+
+def _print_tree(content: dict[str, Any], console: Console, indent: str = "") -> None:
+    for key, value in content.items():
+        if isinstance(value, dict):
+            console.print(f"{indent}{key}", highlight=False)
+            _print_tree(value, console, indent + "  ")
+        else:
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            text = "none" if shown in (None, "") else str(shown)
+            console.print(f"{indent}{key}: {text}", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,56 @@
+"""A first configuration for a data file, from what the file itself says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fastpty.config.recon import ReconConfig
+from fastpty.config.template import MISSING, write_template
+from fastpty.io import RawScan
+
+__all__ = ["initial_config"]
+
+# Thinner slices than this are hardly told apart at usual apertures.
+_SLICE_A = 10.0
+
+
+def initial_config(path: Path, scan: RawScan) -> str:
+    """The text of a config for ``path``: known values filled in, the others marked FILL IN."""
+    known = scan.metadata
+    count, ny, nx = scan.shape
+    raster = scan.scan_shape
+    data: dict[str, Any] = {"path": str(path)}
+    _, separator, dataset = scan.source.partition(":")
+    if separator:
+        data["dataset"] = dataset.strip("/")
+    if raster is None:
+        data["scan_shape"] = MISSING
+    values: dict[str, Any] = {
+        "data": data,
+        "beam": {
+            "energy_kv": known.get("energy_kv", MISSING),
+            "semiangle_mrad": known.get("semiangle_mrad", MISSING),
+            "aberrations": {"defocus": known.get("defocus_A", 0.0)},
+        },
+        "calibration": (
+            {"pixel_size": known["pixel_size_A"]}
+            if "pixel_size_A" in known
+            else {"disc_radius_px": "fit"}
+        ),
+        "scan": {
+            "step": known.get("scan_step_A", MISSING),
+            "rotation_deg": known.get("scan_rotation_deg", 0.0),
+        },
+    }
+    if "thickness_A" in known:
+        slices = max(1, round(known["thickness_A"] / _SLICE_A))
+        values["object"] = {"slices": slices, "thickness": known["thickness_A"] / slices}
+    if known.get("format") == "fastpty-4dstem":
+        values["truth"] = str(path)
+    layout = f"{raster[0]} x {raster[1]} scan" if raster else f"{count} patterns"
+    title = (
+        f"fastpty reconstruction of {path.name}: {layout} of {ny} x {nx} px\n"
+        "Lengths in Angstrom unless said otherwise. Check: fastpty validate <this file>"
+    )
+    return write_template(ReconConfig, values, title)

@@ -1,0 +1,183 @@
+"""From a configuration file to an output folder: the work of ``fastpty recon``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from rich.console import Console
+
+from fastpty.atomic import atomic_path
+from fastpty.checkpoint import CHECKPOINT_NAME, read_checkpoint
+from fastpty.config import ReconConfig, resolve_path
+from fastpty.errors import FastptyError, OutputError
+from fastpty.figures import save_figures
+from fastpty.metrics import displacement
+from fastpty.observers import Checkpoints, Interrupt, ProgressDisplay
+from fastpty.preflight import Finding, preflight
+from fastpty.recon import Reconstruction
+from fastpty.results import Results, write_results
+from fastpty.truth import compare_with_truth
+
+__all__ = ["JobReport", "print_preflight", "run_job"]
+
+RESULT_NAME = "reconstruction.h5"
+CONFIG_NAME = "config.yaml"
+SUMMARY_NAME = "summary.json"
+
+
+@dataclass(frozen=True)
+class JobReport:
+    """What a job came to; ``finished`` is false when it was stopped early."""
+
+    folder: Path
+    finished: bool
+    summary: dict[str, Any]
+
+
+def run_job(
+    config: ReconConfig,
+    folder: Path,
+    output: Path,
+    console: Console,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> JobReport:
+    """Reconstruct and write everything.
+
+    Parameters
+    ----------
+    folder : relative paths in the config start here.
+    output : folder for the results; made if need be.
+    resume : go on from the checkpoint in ``output``.
+    overwrite : replace the results of an earlier run in ``output``.
+
+    Raises
+    ------
+    FastptyError : naming the field, what was found and what to do. Nothing is overwritten.
+    """
+    if not resume and not overwrite:
+        _refuse_overwriting(output)
+    truth = None if config.truth is None else resolve_path("truth", config.truth, folder)
+    run = Reconstruction.from_config(config, folder)
+    if resume:
+        read_checkpoint(run, output / CHECKPOINT_NAME)
+    console.print(f"[bold]{run.measurements.source}[/bold] on {run.model.probe.device}")
+    print_preflight(preflight(run), console)
+    _prepare(output, config)
+
+    interrupt = Interrupt(console)
+    try:
+        run.run([interrupt, ProgressDisplay(console), Checkpoints(output, console)])
+    finally:
+        interrupt.restore()
+    results = run.results()
+    try:
+        write_results(results, output / RESULT_NAME)
+    except OSError as error:
+        raise OutputError(
+            str(output / RESULT_NAME),
+            f"could not be written ({error}).",
+            "Make room, then go on with --resume: the checkpoint holds the state.",
+        ) from error
+    if config.output.figures:
+        _draw(results, output / "figures", console)
+    summary = _summary(run, results, output)
+    if truth is not None:
+        _add_truth(summary, results, truth, console)
+    with atomic_path(output / SUMMARY_NAME) as path:
+        path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    _print_summary(summary, console)
+    return JobReport(output, run.finished, summary)
+
+
+def print_preflight(findings: list[Finding], console: Console) -> None:
+    """One line a finding, warnings below in yellow."""
+    for finding in findings:
+        console.print(f"  {finding.subject:<13}{finding.text}", highlight=False, soft_wrap=True)
+        if finding.warning:
+            console.print(
+                f"  {'':<13}! {finding.warning}", style="yellow", highlight=False, soft_wrap=True
+            )
+
+
+def _refuse_overwriting(output: Path) -> None:
+    for name in (RESULT_NAME, CHECKPOINT_NAME):
+        if (output / name).exists():
+            raise OutputError(
+                str(output),
+                f"holds the {name} of an earlier run.",
+                "Choose another folder with -o, go on with --resume, or allow --overwrite.",
+            )
+
+
+def _prepare(output: Path, config: ReconConfig) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with atomic_path(output / CONFIG_NAME) as path:
+            plain = config.model_dump(mode="json")
+            path.write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(str(output), f"cannot be written ({error}).", "Use -o.") from error
+
+
+def _draw(results: Results, folder: Path, console: Console) -> None:
+    """Figures are a view of the results: without them the run is still whole."""
+    try:
+        folder.mkdir(exist_ok=True)
+        save_figures(results, folder)
+    except (FastptyError, OSError) as error:
+        console.print(f"No figures: {error}", style="yellow")
+
+
+def _summary(run: Reconstruction, results: Results, output: Path) -> dict[str, Any]:
+    moved = displacement(results.positions, results.positions_start)
+    seconds = results.history.seconds
+    return {
+        "output": str(output),
+        "finished": run.finished,
+        "iterations": run.iteration,
+        "loss": results.history.loss[-1] if results.history.loss else None,
+        "terms": {k: v[-1] for k, v in results.history.terms.items()},
+        "r_factor": results.r_factor,
+        "seconds": sum(seconds),
+        "seconds_per_iteration": float(np.median(seconds)) if seconds else None,
+        "displacement_px": moved._asdict(),
+    }
+
+
+def _add_truth(summary: dict[str, Any], results: Results, truth: Path, console: Console) -> None:
+    try:
+        agreement = compare_with_truth(results, truth)
+    except (FastptyError, ValueError) as error:
+        console.print(f"No comparison with the truth: {error}", style="yellow")
+        return
+    summary["truth"] = {
+        "correlation": agreement.correlation,
+        "gain": agreement.gain,
+        "shift_px": list(agreement.shift_px),
+    }
+
+
+def _print_summary(summary: dict[str, Any], console: Console) -> None:
+    state = "finished" if summary["finished"] else "stopped"
+    loss = "-" if summary["loss"] is None else f"{summary['loss']:.5g}"
+    console.print(
+        f"{state} after {summary['iterations']} iterations, {summary['seconds']:.4g} s: "
+        f"loss {loss}, R factor {summary['r_factor']:.4f}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if "truth" in summary:
+        console.print(
+            f"correlation of the z-summed phase with the truth: "
+            f"{summary['truth']['correlation']:.3f} (gain {summary['truth']['gain']:.3f})",
+            highlight=False,
+            soft_wrap=True,
+        )
+    console.print(f"results in {summary['output']}", highlight=False, soft_wrap=True)

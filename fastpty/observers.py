@@ -1,0 +1,155 @@
+"""What watches a run: progress on the terminal, checkpoints, Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from fastpty.checkpoint import CHECKPOINT_NAME, write_checkpoint
+from fastpty.engines import IterationReport
+from fastpty.recon import Observer, Reconstruction
+
+__all__ = ["Checkpoints", "Interrupt", "ProgressDisplay"]
+
+
+def _speed(run: Reconstruction) -> str:
+    seconds = run.history.seconds[-1]
+    return f"{len(run.measurements.patterns) / seconds:.4g} patterns/s"
+
+
+class ProgressDisplay(Observer):
+    """A live bar on a terminal; one plain line an iteration elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress: Progress | None = None
+        self._task: Any = None
+        self._warned_held = 0
+
+    def started(self, run: Reconstruction) -> None:
+        if not self._console.is_terminal:
+            return
+        self._progress = Progress(
+            TextColumn("iteration"),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TextColumn("loss {task.fields[loss]}  {task.fields[speed]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+        )
+        total = run.config.optimise.iterations
+        self._task = self._progress.add_task(
+            "", total=total, completed=run.iteration, loss="-", speed=""
+        )
+        self._progress.start()
+
+    def iterated(self, run: Reconstruction, report: IterationReport) -> None:
+        if self._progress is not None:
+            self._progress.update(
+                self._task,
+                completed=run.iteration,
+                loss=f"{report.loss:.5g}",
+                speed=_speed(run),
+            )
+        else:
+            self._line(run, report)
+        if run.held_positions > self._warned_held:
+            self._warned_held = run.held_positions
+            self._console.print(
+                f"{run.held_positions} positions have reached the edge of the object and are held "
+                "there; a larger object.margin gives them room.",
+                style="yellow",
+            )
+
+    def ended(self, run: Reconstruction) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def _line(self, run: Reconstruction, report: IterationReport) -> None:
+        total = run.config.optimise.iterations
+        seconds = run.history.seconds
+        recent = sorted(seconds[-5:])[len(seconds[-5:]) // 2]
+        terms = "".join(f"  {name} {value:.5g}" for name, value in report.terms.items())
+        self._console.print(
+            f"iteration {run.iteration}/{total}  loss {report.loss:.6g}{terms}  "
+            f"{seconds[-1]:.3g} s  {_speed(run)}  left {recent * (total - run.iteration):.0f} s",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+class Checkpoints(Observer):
+    """The state on disk every few iterations and at the end.
+
+    A failure to write (a full disk) is told and the run goes on: the last whole checkpoint stays.
+    """
+
+    def __init__(self, folder: Path, console: Console) -> None:
+        self._path = folder / CHECKPOINT_NAME
+        self._console = console
+
+    def iterated(self, run: Reconstruction, report: IterationReport) -> None:
+        due = run.iteration % run.config.output.checkpoint_every == 0
+        if due and not run.finished:
+            self._write(run)
+
+    def ended(self, run: Reconstruction) -> None:
+        self._write(run)
+
+    def _write(self, run: Reconstruction) -> None:
+        try:
+            write_checkpoint(run, self._path)
+        except OSError as error:
+            kept = "; the earlier one is kept" if self._path.exists() else ""
+            self._console.print(
+                f"The checkpoint after iteration {run.iteration} could not be written "
+                f"({error}){kept}.",
+                style="yellow",
+            )
+
+
+class Interrupt(Observer):
+    """Ctrl-C (or a termination signal) ends the run after the iteration; a second one at once."""
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._run: Reconstruction | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def started(self, run: Reconstruction) -> None:
+        self._run = run
+        for number in self.SIGNALS:
+            self._before[number] = signal.signal(number, self._stop)
+
+    def ended(self, run: Reconstruction) -> None:
+        self.restore()
+
+    def restore(self) -> None:
+        """Give the signals back to whoever had them."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if self._run is None or self._run.stop_requested:
+            self.restore()
+            sys.exit(128 + number)
+        self._run.stop_requested = True
+        self._console.print("Stopping after this iteration; once more stops at once.")

@@ -1,0 +1,199 @@
+"""What a run will do, and what looks wrong, before it starts: minutes that may save hours."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastpty.recon import Reconstruction
+
+__all__ = ["Finding", "preflight"]
+
+# A scan denser than this linear overlap of neighbouring probes reconstructs well; below it, the
+# solution is no longer unique (Bunk et al., Ultramicroscopy 108 (2008) 481: 60 % is the optimum).
+LEAST_OVERLAP = 0.5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report; ``warning`` is empty when nothing looks wrong."""
+
+    subject: str
+    text: str
+    warning: str = ""
+
+
+def preflight(run: Reconstruction) -> list[Finding]:
+    """Memory, sampling, overlap, canvas, dose, as they follow from config and data."""
+    findings = [_patterns(run), _sampling(run)]
+    if run.config.beam is not None:
+        findings.append(_disc(run))
+    findings += [_probe(run), _canvas(run), _memory(run)]
+    return findings
+
+
+def _patterns(run: Reconstruction) -> Finding:
+    patterns = run.measurements.patterns
+    count, ny, nx = patterns.shape
+    scan = run.measurements.scan_shape
+    layout = f"{scan[0]} x {scan[1]} scan" if scan else f"{count} positions"
+    total = float(patterns.mean.sum())
+    text = f"{layout}, {ny} x {nx} px, {total:.3g} counts in the mean pattern"
+    peak_scan = patterns.mean.max() > 1000 * np.median(patterns.mean[patterns.mean > 0])
+    hot = int((patterns.mean > 20 * np.percentile(patterns.mean, 99.9)).sum())
+    warning = ""
+    if peak_scan and hot:
+        warning = f"{hot} pixels are over 20 times brighter than the rest: hot? see data.mask"
+    return Finding("patterns", text, warning)
+
+
+def _sampling(run: Reconstruction) -> Finding:
+    pixel, wavelength = run.measurements.pixel_size, run.measurements.wavelength
+    ny, nx = run.measurements.patterns.shape[1:]
+    if pixel is None or wavelength is None:
+        return Finding("sampling", "pixel units")
+    dk = [1 / (n * d) for n, d in zip((ny, nx), pixel, strict=True)]
+    edge = min(dk[0] * ny, dk[1] * nx) / 2 * wavelength * 1e3
+    text = (
+        f"dx {_pair(pixel)} A, dk {_pair(dk)} 1/A, window {_pair((ny * pixel[0], nx * pixel[1]))}"
+        f" A, detector edge {edge:.4g} mrad, wavelength {wavelength:.5g} A"
+    )
+    return Finding("sampling", text)
+
+
+def _disc(run: Reconstruction) -> Finding:
+    disc, pixel = run.measurements.disc, run.measurements.pixel_size
+    beam, wavelength = run.config.beam, run.measurements.wavelength
+    if beam is None or pixel is None or wavelength is None:
+        return Finding("bright field", "unknown in pixel units")
+    ny, nx = run.measurements.patterns.shape[1:]
+    k = beam.semiangle_mrad * 1e-3 / wavelength
+    expected = math.sqrt(k * ny * pixel[0] * k * nx * pixel[1])
+    text = (
+        f"radius {disc.radius:.1f} px measured, {expected:.1f} px expected; centre "
+        f"[{disc.centre[0]:.1f}, {disc.centre[1]:.1f}]"
+    )
+    warnings = []
+    if abs(disc.radius / expected - 1) > 0.1:
+        warnings.append("radii differ: check calibration, energy_kv, semiangle_mrad")
+    off = math.hypot(disc.centre[0] - ny // 2, disc.centre[1] - nx // 2)
+    if off > max(1.0, 0.05 * disc.radius):
+        warnings.append(f"the disc is {off:.1f} px off [{ny // 2}, {nx // 2}]: tilts the phase")
+    return Finding("bright field", text, "; ".join(warnings))
+
+
+def _probe(run: Reconstruction) -> Finding:
+    """Size of the probe at the specimen, its overlap with its neighbours, and its margin."""
+    power = run.model.probe.detach().abs().square().sum(0).cpu().numpy()
+    diameter = _diameter(power)
+    step = _nearest_distance(run.model.positions_start)
+    overlap = max(0.0, 1 - step / diameter)
+    pixel = run.measurements.pixel_size
+    unit, scale = ("px", 1.0) if pixel is None else ("A", math.sqrt(pixel[0] * pixel[1]))
+    text = (
+        f"diameter {diameter * scale:.3g} {unit} (90 % of the intensity), nearest neighbour "
+        f"{step * scale:.3g} {unit}, overlap {100 * overlap:.0f} %"
+    )
+    warnings = []
+    if overlap < LEAST_OVERLAP:
+        warnings.append("little overlap: the phase may be ambiguous; defocus more or scan denser")
+    border = _border_share(power)
+    if border > 0.05:
+        warnings.append(
+            f"{100 * border:.0f} % of the probe lies at the window's border: it wraps round; "
+            "use a smaller dk (larger window) or less defocus"
+        )
+    return Finding("probe", text, "; ".join(warnings))
+
+
+def _canvas(run: Reconstruction) -> Finding:
+    modes, slices, height, width = run.model.phase.shape
+    text = f"{modes} mode, {slices} slices of {height} x {width} px"
+    thickness, warning = run.model.thickness, ""
+    if thickness is not None:
+        text += f", {slices * thickness:.4g} A thick"
+        beam = run.config.beam
+        if beam is not None and run.measurements.wavelength is not None:
+            depth = 2 * run.measurements.wavelength / (beam.semiangle_mrad * 1e-3) ** 2
+            text += f" (aperture-limited depth resolution {depth:.3g} A)"
+    return Finding("object", text, warning)
+
+
+def _memory(run: Reconstruction) -> Finding:
+    """Estimate of the peak: what is held, and what autograd stores for one batch."""
+    batch = min(run.config.optimise.batch_size, len(run.measurements.patterns))
+    modes, ny, nx = run.model.probe.shape
+    slices = run.model.phase.shape[1]
+    wave = batch * modes * ny * nx * 8
+    # Per slice autograd keeps the waves before transmission and before propagation; about four
+    # more waves live at the detector and in the transforms' work space.
+    waves = (2 * slices + 4) * wave
+    held = run.measurements.patterns.nbytes
+    unknowns = sum(t.nbytes for t in run.model.unknowns.values())
+    # Each unknown, its gradient, Adam's two moments and a work copy.
+    estimate = held + waves + 5 * unknowns
+    text = (
+        f"about {_gib(estimate)} at the peak: patterns {_gib(held)}, waves of a batch "
+        f"{_gib(waves)}, unknowns with gradients and moments {_gib(5 * unknowns)}"
+    )
+    available = _available_memory(run)
+    warning = ""
+    if available is not None and estimate > available:
+        warning = f"only {_gib(available)} are free: lower optimise.batch_size"
+    return Finding("memory", text, warning)
+
+
+def _available_memory(run: Reconstruction) -> int | None:
+    device = run.model.probe.device
+    if device.type == "cuda":
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        with open("/proc/meminfo", encoding="ascii") as stream:
+            for line in stream:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass  # not Linux: the estimate is given without a verdict
+    return None
+
+
+def _diameter(power: NDArray[np.floating]) -> float:
+    """Of the circle round the probe's centre of mass that holds 90 % of its intensity, px."""
+    y, x = np.indices(power.shape)
+    weight = power / power.sum()
+    radius = np.hypot(y - (weight * y).sum(), x - (weight * x).sum()).ravel()
+    order = np.argsort(radius)
+    inside = np.searchsorted(np.cumsum(weight.ravel()[order]), 0.9)
+    return max(1.0, 2 * float(radius[order][min(inside, order.size - 1)]))
+
+
+def _border_share(power: NDArray[np.floating]) -> float:
+    """Share of the intensity in a frame one sixteenth of the window wide."""
+    ny, nx = power.shape
+    by, bx = max(1, ny // 16), max(1, nx // 16)
+    return float(1 - power[by : ny - by, bx : nx - bx].sum() / power.sum())
+
+
+def _nearest_distance(positions: NDArray[np.float64]) -> float:
+    """Median distance to the nearest neighbour, px."""
+    if len(positions) < 2:
+        return math.inf
+    # At most 256 positions are compared with all: enough for a median, cheap for any scan.
+    some = positions[:: max(1, len(positions) // 256)]
+    distance = np.linalg.norm(some[:, None] - positions[None], axis=2)
+    distance[distance == 0] = math.inf
+    return float(np.median(distance.min(axis=1)))
+
+
+def _pair(values: tuple[float, float] | list[float]) -> str:
+    y, x = values
+    return f"{y:.4g}" if math.isclose(y, x) else f"{y:.4g} x {x:.4g}"
+
+
+def _gib(size: float) -> str:
+    return f"{size / 2**30:.2f} GiB" if size >= 2**30 / 10 else f"{size / 2**20:.0f} MiB"

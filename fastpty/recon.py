@@ -1,0 +1,212 @@
+"""The reconstruction: set up, iterate, report. Observers log, save and draw."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fastpty.config import ReconConfig
+from fastpty.constraints import apply_constraints
+from fastpty.engines import GradientEngine, IterationReport
+from fastpty.errors import ConfigError, FastptyError
+from fastpty.forward import simulate_patterns
+from fastpty.measurements import Measurements, load_measurements
+from fastpty.metrics import r_factor
+from fastpty.model import Model
+from fastpty.results import History, Results, Snapshot
+from fastpty.start import start_model
+
+__all__ = ["Observer", "Reconstruction", "choose_device"]
+
+
+class Observer:
+    """Watches a reconstruction. Every method may be left as it is."""
+
+    def started(self, run: Reconstruction) -> None:
+        """Everything is set up; nothing has been fitted yet."""
+
+    def iterated(self, run: Reconstruction, report: IterationReport) -> None:
+        """One more iteration is finished, constraints applied, history written."""
+
+    def ended(self, run: Reconstruction) -> None:
+        """The last iteration is finished, or the run was asked to stop."""
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto``, ``cpu`` or ``cuda`` as a device.
+
+    Raises
+    ------
+    ConfigError : CUDA is asked for and not to be had.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise ConfigError(
+            "device",
+            "is cuda, but torch finds no CUDA device here.",
+            "Use --device cpu, or install a CUDA build of torch beside an NVIDIA driver.",
+        )
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+@dataclass
+class Reconstruction:
+    """A reconstruction under way.
+
+    Build one with :meth:`from_config`, then :meth:`run` it. ``iteration`` counts the finished
+    ones; ``stop_requested`` makes :meth:`run` return after the present one.
+    """
+
+    config: ReconConfig
+    measurements: Measurements
+    model: Model
+    engine: GradientEngine
+    iteration: int = 0
+    history: History = field(default_factory=History)
+    snapshots: list[Snapshot] = field(default_factory=list)
+    stop_requested: bool = False
+    held_positions: int = 0
+
+    @classmethod
+    def from_config(
+        cls, config: ReconConfig, folder: Path, measurements: Measurements | None = None
+    ) -> Reconstruction:
+        """Read the data and set the model up.
+
+        Parameters
+        ----------
+        folder : relative paths in the config start here.
+        measurements : already loaded from the same config, to save a second reading.
+
+        Raises
+        ------
+        ConfigError, DataError : naming the field, what was found and what to do.
+        """
+        device = choose_device(config.device)
+        if measurements is None:
+            measurements = load_measurements(config, folder)
+        model = start_model(config, measurements, folder, device)
+        patterns = measurements.patterns.to(device)
+        engine = GradientEngine(model, patterns, config.optimise, config.loss, config.seed)
+        return cls(config, measurements, model, engine)
+
+    @property
+    def finished(self) -> bool:
+        """True when every iteration of the config is done."""
+        return self.iteration >= self.config.optimise.iterations
+
+    def run(self, observers: Sequence[Observer] = ()) -> None:
+        """Iterate to the end of the config, or until ``stop_requested``.
+
+        Raises
+        ------
+        FastptyError : the loss is no longer a finite number.
+        """
+        for observer in observers:
+            observer.started(self)
+        if self.iteration == 0:
+            self._snapshot_if_due()
+        while not (self.finished or self.stop_requested):
+            report = self._iterate()
+            for observer in observers:
+                observer.iterated(self, report)
+        if self.finished:
+            self._snapshot_if_due()
+        for observer in observers:
+            observer.ended(self)
+
+    def _iterate(self) -> IterationReport:
+        begun = time.perf_counter()
+        report = self.engine.run_iteration(self.iteration + 1)
+        if not math.isfinite(report.loss):
+            raise FastptyError(
+                "optimise",
+                f"the loss became {report.loss} in iteration {self.iteration + 1}.",
+                "Lower the learning rates, or start from the last checkpoint with lower ones.",
+            )
+        self.iteration += 1
+        apply_constraints(self.model, self.config.constraints, self.iteration)
+        self.held_positions = self.model.rechoose_corners()
+        self.history.loss.append(report.loss)
+        self.history.seconds.append(time.perf_counter() - begun)
+        for name, value in report.terms.items():
+            self.history.terms.setdefault(name, []).append(value)
+        moved = np.linalg.norm(self.model.displacement, axis=1)
+        self.history.displacement.append(float(moved.mean()))
+        if not self.finished:
+            self._snapshot_if_due()
+        return report
+
+    def _snapshot_if_due(self) -> None:
+        wanted = self.config.output.snapshots
+        due = self.iteration in wanted or ("final" in wanted and self.finished)
+        if due and all(taken.iteration != self.iteration for taken in self.snapshots):
+            self.snapshots.append(self.snapshot())
+
+    def snapshot(self) -> Snapshot:
+        """Some patterns, measured and simulated now."""
+        count = min(self.config.output.snapshot_patterns, len(self.measurements.patterns))
+        spread = (np.arange(count) + 0.5) / count * len(self.measurements.patterns)
+        index = spread.astype(np.int64)
+        measured, simulated = self._patterns(torch.from_numpy(index))
+        mask = self.measurements.patterns.mask
+        good = None if mask is None else np.fft.fftshift(mask.cpu().numpy())
+        return Snapshot(
+            self.iteration, index, measured, simulated, r_factor(measured, simulated, good), good
+        )
+
+    @torch.no_grad()
+    def _patterns(self, index: torch.Tensor) -> tuple[Any, Any]:
+        """(measured, simulated) [B, Ny, Nx] in counts, zero frequency at N//2."""
+        index = index.to(self.model.probe.device)
+        patterns = self.measurements.patterns
+        simulated = simulate_patterns(self.model, index) / patterns.scale
+        pair = (patterns.counts(index), simulated)
+        measured, simulated = (torch.fft.fftshift(p, dim=(1, 2)).cpu().numpy() for p in pair)
+        return measured, simulated
+
+    @torch.no_grad()
+    def r_factor(self, progress: Callable[[float], None] | None = None) -> float:
+        """R factor over all patterns:
+        ``sum |sqrt(I_measured) - sqrt(I_simulated)| / sum sqrt(I_measured)``."""
+        patterns = self.measurements.patterns
+        mask = 1.0 if patterns.mask is None else patterns.mask
+        difference = total = 0.0
+        everything = torch.arange(len(patterns), device=self.model.probe.device)
+        for index in everything.split(self.config.optimise.batch_size):
+            measured = patterns.batch(index).sqrt() * mask
+            simulated = simulate_patterns(self.model, index).sqrt() * mask
+            difference += float((measured - simulated).abs().sum(dtype=torch.float64))
+            total += float(measured.sum(dtype=torch.float64))
+            if progress is not None:
+                progress(float(index[-1] + 1) / len(patterns))
+        return difference / total
+
+    def results(self) -> Results:
+        """The state as numpy arrays, the probe in sqrt(counts)."""
+        model = self.model
+        counts = self.measurements.patterns.scale**-0.5
+        tilt = (0.0, 0.0) if model.tilt is None else tuple(model.tilt[0].tolist())
+        return Results(
+            amplitude=model.amplitude.detach().cpu().numpy(),
+            phase=model.phase.detach().cpu().numpy(),
+            probe=model.probe.detach().cpu().numpy() * np.float32(counts),
+            positions=model.positions,
+            positions_start=model.positions_start,
+            scan_shape=self.measurements.scan_shape,
+            pixel_size=model.pixel_size,
+            wavelength=model.wavelength,
+            thickness=model.thickness,
+            tilt=(float(tilt[0]), float(tilt[1])),
+            history=self.history,
+            snapshots=self.snapshots,
+            config=self.config.model_dump(mode="json"),
+            r_factor=self.r_factor(),
+        )
