@@ -49,7 +49,7 @@ demo: venv  ## Simulate a small dataset and reconstruct it
 	$(BIN)/python -m fastpty simulate configs/demo_simulate.yaml
 	$(BIN)/python -m fastpty recon configs/demo.yaml
 
-docs: venv  ## Check that the links in the documentation lead somewhere
+docs: venv  ## Check that the documentation names only what exists
 	$(BIN)/python -m pytest -p no:benchmark tests/test_docs.py
 
 # The wheel is built from the sdist, for $(PYTHON), which may be another version than that of .venv.
