@@ -25,6 +25,7 @@ __all__ = [
 
 Length = Annotated[float, Field(ge=0)]
 Step = Annotated[float, Field(gt=0, le=100)]
+Offset = Annotated[float, Field(ge=-10000, le=10000)]
 Tilt = Annotated[float, Field(gt=-100, lt=100)]
 Points = Annotated[int, Field(ge=1, le=4096)]
 Repeats = Annotated[int, Field(ge=1, le=1000)]
@@ -120,7 +121,7 @@ class OpticsConfig(_Section):
         "point source",
     )
     source_order: int = Field(
-        default=2,
+        default=3,
         ge=2,
         le=9,
         description="Gauss-Hermite points along each axis for the source; the time grows with "
@@ -144,10 +145,10 @@ class ScanConfig(_Section):
         description="Rotation of the scan in degrees: position = R (slow step_y, fast step_x), "
         "R = [[cos, -sin], [sin, cos]] on (y, x)",
     )
-    offset_A: tuple[float, float] = Field(
+    offset_A: tuple[Offset, Offset] = Field(
         default=(0.0, 0.0), description="Scan centre minus specimen centre (y, x) in Angstrom"
     )
-    drift_A: tuple[float, float] = Field(
+    drift_A: tuple[Offset, Offset] = Field(
         default=(0.0, 0.0),
         description="Displacement (y, x) in Angstrom of the last position against the first; it "
         "grows linearly with the number of the position",
@@ -291,10 +292,10 @@ class SimulateConfig(_Section):
                 )
         # The outermost whole pixel, which for an odd number of pixels lies inside the edge.
         edge = 1e3 * self.wavelength * self.frequency_step * (self.detector.pixels // 2)
-        if self.optics.semiangle_mrad > edge:
+        if self.optics.semiangle_mrad >= edge:
             raise ConfigError(
                 "optics.semiangle_mrad",
-                f"the aperture of {self.optics.semiangle_mrad:g} mrad is larger than the detector, "
+                f"the aperture of {self.optics.semiangle_mrad:g} mrad does not fit on the detector, "
                 f"which ends at {edge:.4g} mrad.",
                 "Raise detector.max_angle_mrad or lower the semi-angle.",
             )

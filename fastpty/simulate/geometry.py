@@ -16,8 +16,8 @@ from fastpty.simulate.config import SimulateConfig
 
 __all__ = ["Geometry", "lay_out"]
 
-# The box is periodic, so atoms at its rim miss their neighbours. Projected potentials are below a
-# percent of their peak at 3 Angstrom, and no window comes nearer to the rim than this.
+# The box is periodic, so atoms at its rim miss their neighbours. At 3 Angstrom a projected potential
+# is below 0.2 % of its peak (the widest atom, Cs), and no window comes nearer to the rim.
 RIM_A = 3.0
 
 
