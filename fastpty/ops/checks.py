@@ -12,6 +12,9 @@ a number stands for itself.
 
 from __future__ import annotations
 
+import math
+from numbers import Real
+
 import torch
 
 __all__ = [
@@ -20,6 +23,7 @@ __all__ = [
     "check_dtype",
     "check_real_of",
     "check_shape",
+    "check_thickness",
     "check_tilt",
     "check_windows_inside",
 ]
@@ -97,12 +101,36 @@ def check_real_of(reference: torch.Tensor, **tensors: torch.Tensor) -> None:
         check_dtype(name, tensor, wanted)
 
 
-def check_tilt(tilt: torch.Tensor | None, reference: torch.Tensor, positions: int) -> None:
-    """Refuse a tilt that is neither one for all nor one per position."""
+def check_thickness(thickness: torch.Tensor | float, **reference: torch.Tensor) -> None:
+    """Refuse a thickness that is no finite number and no tensor beside the reference.
+
+    Parameters
+    ----------
+    reference : the one complex tensor, by its name, whose precision and device a tensor shares.
+    """
+    if isinstance(thickness, torch.Tensor):
+        (tensor,) = reference.values()
+        check_real_of(tensor, thickness=thickness)
+        check_device(**reference, thickness=thickness)
+    elif not isinstance(thickness, Real):
+        found = type(thickness).__name__
+        raise TypeError(f"thickness: must be a number or a tensor, found {found}")
+    elif not math.isfinite(thickness):
+        raise ValueError(f"thickness: must be finite, found {thickness}")
+
+
+def check_tilt(tilt: torch.Tensor | None, positions: int, **reference: torch.Tensor) -> None:
+    """Refuse a tilt that is neither one for all nor one per position.
+
+    Parameters
+    ----------
+    reference : the one complex tensor, by its name, whose precision and device the tilt shares.
+    """
     if tilt is None:
         return
-    check_real_of(reference, tilt=tilt)
-    check_device(reference=reference, tilt=tilt)
+    (tensor,) = reference.values()
+    check_real_of(tensor, tilt=tilt)
+    check_device(**reference, tilt=tilt)
     if tilt.ndim != 2 or tilt.shape[0] not in {1, positions} or tilt.shape[1] != 2:
         raise ValueError(
             f"tilt: must have the shape [1, 2] or [B, 2] with B = {positions}, "

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from fastpty import reference
-from fastpty.ops.checks import check_complex, check_device, check_real_of, check_tilt
+from fastpty.ops.checks import check_complex, check_thickness, check_tilt
 
 __all__ = ["fresnel_propagate"]
 
@@ -43,13 +43,12 @@ def fresnel_propagate(
     check_complex(wave=wave)
     if wave.ndim < 3:
         raise ValueError(f"wave: must have the shape [B, ..., Ny, Nx], found {list(wave.shape)}")
+    check_thickness(thickness, wave=wave)
     if isinstance(thickness, torch.Tensor):
-        check_real_of(wave, thickness=thickness)
-        check_device(wave=wave, thickness=thickness)
         if thickness.numel() != 1:
             raise ValueError(f"thickness: must be one number, found {list(thickness.shape)}")
         thickness = thickness.reshape(())
-    check_tilt(tilt, wave, positions=wave.shape[0])
+    check_tilt(tilt, wave.shape[0], wave=wave)
     return reference.fresnel_propagate(
         wave, thickness, tilt, wavelength=wavelength, pixel_size=pixel_size, model=model
     )

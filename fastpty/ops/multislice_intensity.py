@@ -12,6 +12,7 @@ from fastpty.ops.checks import (
     check_dtype,
     check_real_of,
     check_shape,
+    check_thickness,
     check_tilt,
 )
 from fastpty.ops.slice_transmit import slice_transmit
@@ -69,13 +70,19 @@ def multislice_intensity(
         check_real_of(probe, **parts)
     for name, part in parts.items():
         check_shape(name, part, "No Nz Y X", axes)
+        if 0 in part.shape[:2]:
+            raise ValueError(
+                f"{name}: must have an object mode and a slice, found {list(part.shape)}"
+            )
     check_dtype("corner", corner, torch.int64)
     check_shape("corner", corner, "B 2", axes)
     check_real_of(probe, shift=shift)
     check_shape("shift", shift, "B 2", axes)
     check_device(probe=probe, corner=corner, shift=shift, **parts)
-    _check_thickness(thickness, probe, axes["Nz"])
-    check_tilt(tilt, probe, positions=axes["B"])
+    check_thickness(thickness, probe=probe)
+    if isinstance(thickness, torch.Tensor):
+        _check_gaps(thickness, axes["Nz"])
+    check_tilt(tilt, axes["B"], probe=probe)
     if occupancy is not None:
         check_real_of(probe, occupancy=occupancy)
         check_device(probe=probe, occupancy=occupancy)
@@ -95,11 +102,7 @@ def multislice_intensity(
     )
 
 
-def _check_thickness(thickness: torch.Tensor | float, probe: torch.Tensor, slices: int) -> None:
-    if not isinstance(thickness, torch.Tensor):
-        return
-    check_real_of(probe, thickness=thickness)
-    check_device(probe=probe, thickness=thickness)
+def _check_gaps(thickness: torch.Tensor, slices: int) -> None:
     if thickness.ndim > 1 or thickness.numel() not in {1, slices - 1}:
         raise ValueError(
             f"thickness: must be one value or [Nz - 1] with Nz = {slices}, "

@@ -41,4 +41,6 @@ def spatial_frequencies(
     At even N the Nyquist row and column carry the negative frequency, like ``numpy.fft.fftfreq``.
     """
     dy, dx = pixel_pair(pixel_size)
-    return np.fft.fftfreq(shape[0], dy)[:, None], np.fft.fftfreq(shape[1], dx)[None, :]
+    ky: NDArray[np.float64] = np.fft.fftfreq(shape[0], dy).astype(np.float64)
+    kx: NDArray[np.float64] = np.fft.fftfreq(shape[1], dx).astype(np.float64)
+    return ky[:, None], kx[None, :]

@@ -13,8 +13,13 @@ from numpy.typing import NDArray
 
 from fastpty.optics.aberrations import Aberrations
 from fastpty.optics.grid import frequency_step, spatial_frequencies
+from fastpty.optics.wavelength import check_wavelength
 
 __all__ = ["aperture", "focused_probe", "hermite_modes"]
+
+# What is left of a candidate mode by rounding alone, relative to the candidate, once the modes
+# that it is made of are taken out.
+DEPENDENT = 1e-8
 
 
 def aperture(
@@ -37,10 +42,12 @@ def aperture(
 
     Raises
     ------
-    ValueError : the semi-angle is not positive, or the disc does not fit on the detector.
+    ValueError : the semi-angle or the wavelength is not positive, or the disc does not fit on the
+        detector.
     """
     if not semiangle_mrad > 0:
         raise ValueError(f"semiangle_mrad must be positive, got {semiangle_mrad!r}")
+    check_wavelength(wavelength)
     ky, kx = spatial_frequencies(shape, pixel_size)
     dky, dkx = frequency_step(shape, pixel_size)
     cut = semiangle_mrad * 1e-3 / wavelength
@@ -92,31 +99,45 @@ def hermite_modes(
 
     Raises
     ------
-    ValueError : fewer than one mode, or modes that would leave nothing for the first.
+    ValueError : fewer than one mode, a probe that is zero, modes that would leave nothing for the
+        first, or more modes than the probe can carry (a bright pixel carries one).
     """
     if modes < 1:
         raise ValueError(f"modes must be at least 1, got {modes}")
     first = 1.0 - power * (modes - 1)
     if not (power > 0 and first > 0):
         raise ValueError(
-            f"power = {power:g} for each of {modes - 1} further modes leaves {first:g} for the first"
+            f"power = {power:g} for each of {modes - 1} further modes leaves "
+            f"{first:g} for the first"
         )
+    total = np.linalg.norm(probe)
+    if not total > 0:
+        raise ValueError(f"probe must have some intensity, found a norm of {total:g}")
     ny, nx = probe.shape
-    weight = np.abs(probe) ** 2
-    weight = weight / weight.sum()
+    weight = np.abs(probe) ** 2 / total**2
     y, x = np.arange(ny)[:, None] - ny // 2, np.arange(nx)[None, :] - nx // 2
     y, x = y - (weight * y).sum(), x - (weight * x).sum()
     scale = np.sqrt((weight * (y**2 + x**2)).sum()) or 1.0
     basis: list[NDArray[np.complex128]] = []
     degree = 0
     while len(basis) < modes:
+        if degree > ny + nx - 2:  # the degree of a polynomial that can tell all pixels apart
+            raise ValueError(
+                f"modes = {modes} is more than the {len(basis)} that this probe of "
+                f"{ny} x {nx} pixels can carry"
+            )
         for j in range(degree + 1):
-            mode = probe * (y / scale) ** (degree - j) * (x / scale) ** j
+            grown = probe * (y / scale) ** (degree - j) * (x / scale) ** j
+            mode = grown
             for _ in range(2):  # twice is enough for orthogonality to rounding
                 for other in basis:
                     mode = mode - np.vdot(other, mode) * other
-            basis.append(mode / np.linalg.norm(mode))
+            size = np.linalg.norm(mode)
+            if size > DEPENDENT * np.linalg.norm(grown):
+                basis.append(mode / size)
         degree += 1
     powers = np.array([first] + [power] * (modes - 1))
-    total = np.linalg.norm(probe)
-    return np.stack(basis[:modes]) * (np.sqrt(powers) * total)[:, None, None]
+    scaled: NDArray[np.complex128] = (
+        np.stack(basis[:modes]) * (np.sqrt(powers) * total)[:, None, None]
+    )
+    return scaled

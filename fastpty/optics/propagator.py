@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from fastpty.optics.grid import spatial_frequencies
+from fastpty.optics.wavelength import check_wavelength
 
 __all__ = ["MODELS", "axial_wavenumber", "propagator"]
 
@@ -44,8 +45,7 @@ def axial_wavenumber(
     """
     if model not in MODELS:
         raise ValueError(f"model must be one of {', '.join(MODELS)}, got {model!r}")
-    if not (math.isfinite(wavelength) and wavelength > 0):
-        raise ValueError(f"wavelength must be a positive number of Angstrom, got {wavelength!r}")
+    check_wavelength(wavelength)
     ky, kx = spatial_frequencies(shape, pixel_size)
     k2 = ky**2 + kx**2
     if model == "fresnel":

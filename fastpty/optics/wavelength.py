@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["electron_wavelength", "interaction_parameter"]
+__all__ = ["check_wavelength", "electron_wavelength", "interaction_parameter"]
 
 PLANCK = 6.62607015e-34  # J s, exact
 ELEMENTARY_CHARGE = 1.602176634e-19  # C, exact
@@ -16,6 +16,12 @@ METRE_TO_ANGSTROM = 1e10
 def _check_energy(energy_kv: float) -> None:
     if not (math.isfinite(energy_kv) and energy_kv > 0):
         raise ValueError(f"energy_kv must be a positive number of kilovolts, got {energy_kv!r}")
+
+
+def check_wavelength(wavelength: float) -> None:
+    """Refuse a wavelength that is not a positive number."""
+    if not (math.isfinite(wavelength) and wavelength > 0):
+        raise ValueError(f"wavelength must be a positive number of Angstrom, got {wavelength!r}")
 
 
 def electron_wavelength(energy_kv: float) -> float:

@@ -42,4 +42,5 @@ def fresnel_propagate(
     )
     if tilt is not None:
         transfer = transfer.reshape(-1, *([1] * (wave.ndim - 3)), *shape)
-    return torch.fft.ifft2(torch.fft.fft2(wave) * transfer)
+    propagated: torch.Tensor = torch.fft.ifft2(torch.fft.fft2(wave) * transfer)
+    return propagated

@@ -1,4 +1,4 @@
-"""I[j] = sum_{m,n} occupancy[n] |F{psi[j,m,n]}|^2: the incoherent sum over modes at the detector."""
+"""I[j] = sum_{m,n} occupancy[n] |F{psi[j,m,n]}|^2: the incoherent sum at the detector."""
 
 from __future__ import annotations
 
@@ -23,4 +23,5 @@ def mixed_intensity(wave: torch.Tensor, occupancy: torch.Tensor | None = None) -
     power = spectrum.real.square() + spectrum.imag.square()
     if occupancy is not None:
         power = power * occupancy[:, None, None]
-    return power.sum((1, 2))
+    intensity: torch.Tensor = power.sum((1, 2))
+    return intensity

@@ -89,8 +89,10 @@ def chain(
         if isinstance(obj, torch.Tensor):
             obj_slice = obj[:, z]
         else:
-            amplitude, phase = obj
-            obj_slice = torch.polar(amplitude[:, z], phase[:, z])
+            amplitude, phase = obj[0][:, z], obj[1][:, z]
+            # Not torch.polar(amplitude, phase), whose gradient in the amplitude is zero at
+            # amplitude 0 and has the wrong sign below it.
+            obj_slice = amplitude * torch.polar(torch.ones_like(phase), phase)
         wave = transmit(wave, obj_slice, corner)
         if z < slices - 1:
             wave = fresnel_propagate(

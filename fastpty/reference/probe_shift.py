@@ -1,4 +1,4 @@
-"""psi[j,m] = F^-1{ F{P[m]} exp(-2 pi i (f_y s_y + f_x s_x)) }: the probe, moved by a sub-pixel shift."""
+"""psi[j,m] = F^-1{ F{P[m]} exp(-2 pi i (f_y s_y + f_x s_x)) }: the probe, moved within a pixel."""
 
 from __future__ import annotations
 
@@ -32,4 +32,5 @@ def probe_shift(probe: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
     ramp_y = torch.polar(torch.ones_like(phase_y), phase_y)
     ramp_x = torch.polar(torch.ones_like(phase_x), phase_x)
     ramp = ramp_y[:, None, :, None] * ramp_x[:, None, None, :]
-    return torch.fft.ifft2(torch.fft.fft2(probe) * ramp)
+    wave: torch.Tensor = torch.fft.ifft2(torch.fft.fft2(probe) * ramp)
+    return wave
