@@ -295,8 +295,8 @@ class SimulateConfig(_Section):
         if self.optics.semiangle_mrad >= edge:
             raise ConfigError(
                 "optics.semiangle_mrad",
-                f"the aperture of {self.optics.semiangle_mrad:g} mrad does not fit on the detector, "
-                f"which ends at {edge:.4g} mrad.",
+                f"the aperture of {self.optics.semiangle_mrad:g} mrad does not fit on the "
+                f"detector, which ends at {edge:.4g} mrad.",
                 "Raise detector.max_angle_mrad or lower the semi-angle.",
             )
         _check_dtype(self)

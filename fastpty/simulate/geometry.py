@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from fastpty.simulate.config import SimulateConfig
 
-__all__ = ["Geometry", "lay_out"]
+__all__ = ["RIM_A", "Geometry", "lay_out"]
 
-# The box is periodic, so atoms at its rim miss their neighbours. At 3 Angstrom a projected potential
-# is below 0.2 % of its peak (the widest atom, Cs), and no window comes nearer to the rim.
+# The box is periodic, so atoms at its rim miss their neighbours. At 3 Angstrom a projected
+# potential is below 0.2 % of its peak (the widest atom, Cs), and no window comes nearer.
 RIM_A = 3.0
 
 

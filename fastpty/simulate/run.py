@@ -16,7 +16,7 @@ from fastpty.optics import focused_probe, interaction_parameter
 from fastpty.simulate.config import SimulateConfig
 from fastpty.simulate.detector import count_type
 from fastpty.simulate.fourd import add_patterns, prepare_optics
-from fastpty.simulate.geometry import Geometry, lay_out
+from fastpty.simulate.geometry import RIM_A, Geometry, lay_out
 from fastpty.simulate.potential import (
     assign_slices,
     frozen_slices,
@@ -161,17 +161,15 @@ def _truth(
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """(phase [Y, X] in rad on the reconstruction's pixels, corners [P, 2] of its windows).
 
-    The phase is ``sigma sum_z V_z`` with the frequencies that the coarse grid can hold, cut to
-    the windows' union. The thermal mean is taken in the potential.
+    The phase is ``sigma sum_z V_z`` with the frequencies that the coarse grid can hold: all of
+    the box but its rim, so that it reaches beyond the windows and a reconstruction can be
+    shifted against it. The thermal mean is taken in the potential.
     """
     phase = interaction_parameter(config.optics.energy_kv) * fourier_resample(
         potential, geometry.shape
     )
-    margin = 1  # a corner between pixels needs the next one as well
-    first = np.floor(geometry.coarse.min(axis=0)).astype(int) - margin
-    last = np.ceil(geometry.coarse.max(axis=0)).astype(int) + config.detector.pixels + margin
-    cut = phase[first[0] : last[0], first[1] : last[1]]
-    return cut.astype(np.float32), geometry.coarse - first
+    rim = math.ceil(RIM_A / geometry.pixel)
+    return phase[rim:-rim, rim:-rim].astype(np.float32), geometry.coarse - rim
 
 
 def fourier_resample(image: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
