@@ -8,7 +8,7 @@ Electron Microscopy*, ch. 5):
 so that atoms sit at their exact places, between pixels too. ``B = 8 pi^2 u^2``, and ``k^2/4`` is
 the ``s^2`` of crystallography. Potential, transmission function and propagator are limited to
 2/3 of the highest frequency of the grid, which keeps the products of the multislice loop free of
-aliasing (Kirkland, sec. 6.8).
+aliasing (Kirkland, ch. 6).
 """
 
 from __future__ import annotations

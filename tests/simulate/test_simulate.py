@@ -321,14 +321,29 @@ def test_fields_out_of_bounds_are_refused(make_config, section, field, value):
         make_config(**{section: {field: value}})
 
 
-def test_every_field_says_what_it_is():
-    def fields(model):
-        for name, field in model.model_fields.items():
-            yield name, field.description
-            if hasattr(field.annotation, "model_fields"):
-                yield from fields(field.annotation)
+def fields(model):
+    """(name, description) of every field, those of the sections included."""
+    for name, field in model.model_fields.items():
+        yield name, field.description
+        if hasattr(field.annotation, "model_fields"):
+            yield from fields(field.annotation)
 
+
+def test_every_field_says_what_it_is():
     assert [name for name, description in fields(SimulateConfig) if not description] == []
+
+
+def test_every_field_is_in_the_guide():
+    guide = (DEMO.parents[1] / "docs" / "simulation.md").read_text(encoding="utf-8")
+    assert [name for name, _ in fields(SimulateConfig) if f"`{name}`" not in guide] == []
+
+
+def test_every_attribute_and_dataset_is_in_the_format(run):
+    text = (DEMO.parents[1] / "docs" / "file-formats.md").read_text(encoding="utf-8")
+    file = run(detector=NOISY)
+    names = [*file.attrs]
+    file.visititems(lambda name, item: names.append(name) if hasattr(item, "shape") else None)
+    assert [name for name in names if f"`{name}`" not in text] == []
 
 
 def test_the_output_is_checked_before_the_work(make_config, tmp_path):
