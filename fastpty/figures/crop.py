@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from fastpty.results import Results
 
-__all__ = ["scanned_area", "window_centres"]
+__all__ = ["illumination", "scanned_area", "well_lit", "window_centres"]
 
 
 def window_centres(results: Results) -> NDArray[np.float64]:
@@ -33,3 +33,32 @@ def scanned_area(results: Results) -> tuple[slice, slice]:
         slice(max(0, first[0]), min(height, last[0] + 1)),
         slice(max(0, first[1]), min(width, last[1] + 1)),
     )
+
+
+def illumination(results: Results) -> NDArray[np.float64]:
+    """Probe intensity that each object pixel received over the scan [Y, X], counts.
+
+    Windows are placed at whole pixels; the sum over the scan is one convolution.
+    """
+    shape = results.phase.shape[-2:]
+    power = (np.abs(results.probe) ** 2).sum(axis=0, dtype=np.float64)
+    visits = np.zeros(shape)
+    known = results.positions[np.isfinite(results.positions).all(axis=1)]
+    corners = np.rint(known).astype(int)
+    inside = ((corners >= 0) & (corners + power.shape <= shape)).all(axis=1)
+    np.add.at(visits, tuple(corners[inside].T), 1.0)
+    # Windows inside the canvas never wrap round, so the cyclic convolution is the plain one.
+    spectrum = np.fft.rfft2(visits) * np.fft.rfft2(power, shape)
+    return np.maximum(np.fft.irfft2(spectrum, shape), 0.0)
+
+
+def well_lit(results: Results, share: float = 0.5) -> NDArray[np.bool_]:
+    """[Y, X], true where the illumination is at least ``share`` of its median at the scan's
+    positions: 0.5 is reached at the straight edge of a scan, 0.25 at its corner."""
+    light = illumination(results)
+    centres = window_centres(results)
+    centres = centres[np.isfinite(centres).all(axis=1)]
+    if len(centres) == 0 or not light.any():
+        return np.ones(light.shape, dtype=bool)
+    y, x = np.clip(np.rint(centres).astype(int), 0, np.array(light.shape) - 1).T
+    return np.asarray(light >= share * np.median(light[y, x]))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fastpty.figures.common import (
     COLUMN,
+    MASKED,
     PAGE,
     add_scale_bar,
     grid_columns,
@@ -19,7 +20,7 @@ from fastpty.figures.common import (
     robust_limits,
     style,
 )
-from fastpty.figures.crop import scanned_area
+from fastpty.figures.crop import scanned_area, well_lit
 from fastpty.results import Results
 
 __all__ = ["draw_phase_sum", "draw_slices"]
@@ -27,17 +28,21 @@ __all__ = ["draw_phase_sum", "draw_slices"]
 _COLOURS = "gray"
 _THINNEST = 8
 """A scanned area with a side below this many px, as from a scan along a line, is not cropped to."""
+_SHOWN = 0.2
+"""Least share of the illumination for a pixel to be shown: a scan's own corners have 0.25."""
 
 
 @style()
 def draw_phase_sum(results: Results) -> Figure:
     """Phase summed over the slices and averaged over the object modes, in the scanned area."""
-    phase = _slices(results).sum(axis=0)
+    slices, lit = _slices(results)
+    phase = slices.sum(axis=0)
     scale = object_scale(results)
     aspect = scale.height_over_width(phase.shape)
     figure = new_figure(COLUMN, float(np.clip((COLUMN - 0.6) * aspect, 0.8, 6.0)) + 0.25)
     axes = figure.subplots()
-    low, high = robust_limits(phase)
+    low, high = robust_limits(phase[lit])
+    axes.set_facecolor(MASKED)
     image = axes.imshow(phase, cmap=_COLOURS, vmin=low, vmax=high, aspect=scale.aspect)
     hide_ticks(axes)
     add_scale_bar(axes, phase.shape, scale)
@@ -54,7 +59,7 @@ def draw_slices(results: Results) -> Figure:
     All slices share one colour scale. The label is the depth of the slice below the entrance
     surface, or its number in pixel units.
     """
-    slices = _slices(results)
+    slices, lit = _slices(results)
     count, *shape = slices.shape
     scale = object_scale(results)
     aspect = float(np.clip(scale.height_over_width(tuple(shape)), 0.2, 3.0))
@@ -63,11 +68,12 @@ def draw_slices(results: Results) -> Figure:
     panel = min(2.0, (PAGE - 0.7) / columns)
     figure = new_figure(columns * panel + 0.7, rows * (panel * aspect + 0.2) + 0.1)
     axes = figure.subplots(rows, columns, squeeze=False)
-    low, high = robust_limits(slices)
+    low, high = robust_limits(slices[:, lit])
     for z, panel_axes in enumerate(axes.flat):
         if z >= count:
             panel_axes.set_axis_off()
             continue
+        panel_axes.set_facecolor(MASKED)
         panel_axes.imshow(slices[z], cmap=_COLOURS, vmin=low, vmax=high, aspect=scale.aspect)
         hide_ticks(panel_axes)
         panel_axes.set_title(_depth(z, results.thickness), pad=2)
@@ -82,12 +88,20 @@ def draw_slices(results: Results) -> Figure:
     return figure
 
 
-def _slices(results: Results) -> NDArray[np.float64]:
-    """Phase of each slice in the shown area, averaged over the object modes [Nz, Y, X], rad."""
+def _slices(results: Results) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """(phase of each slice [Nz, Y, X] rad, where it is well lit [Y, X]) in the shown area.
+
+    The phase is averaged over the object modes, and NaN where the scan hardly reached: nothing
+    was measured there, and what a fit leaves there would only draw the eye.
+    """
     area = scanned_area(results)
     if min(part.stop - part.start for part in area) < _THINNEST:
         area = slice(None), slice(None)
-    return np.asarray(results.phase[:, :, area[0], area[1]].mean(axis=0, dtype=np.float64))
+    phase = results.phase[:, :, area[0], area[1]].mean(axis=0, dtype=np.float64)
+    return (
+        np.where(well_lit(results, _SHOWN)[area], phase, np.nan),
+        well_lit(results)[area],
+    )
 
 
 def _depth(z: int, thickness: float | None) -> str:
