@@ -142,6 +142,7 @@ def read_results(path: str | os.PathLike[str]) -> Results:
         with h5py.File(path, "r") as file:
             if file.attrs.get("format") != FORMAT:
                 raise DataError(name, "is no fastpty reconstruction.", "Is it a data file?")
+            _check_version(name, int(file.attrs["format_version"]))
             attrs = file.attrs
             return Results(
                 amplitude=file["object/amplitude"][()],
@@ -155,14 +156,26 @@ def read_results(path: str | os.PathLike[str]) -> Results:
                 thickness=_float(attrs.get("slice_thickness_A")),
                 tilt=_floats(attrs["tilt_mrad"]) or (0.0, 0.0),
                 history=_read_history(file["history"]),
-                snapshots=[_read_snapshot(group) for group in file.get("snapshots", {}).values()],
+                snapshots=_read_snapshots(file),
                 config=json.loads(attrs["config"]),
                 r_factor=_float(attrs.get("r_factor")),
             )
     except FileNotFoundError as error:
         raise DataError(str(path), "does not exist.", "Check the path.") from error
-    except (OSError, KeyError) as error:
-        raise DataError(str(path), f"cannot be read as a reconstruction ({error}).") from error
+    except (OSError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        # h5py's own words for what is missing, a group in a dataset's place, or damaged.
+        raise DataError(
+            str(path), f"cannot be read as a reconstruction ({error}).", "Is the file complete?"
+        ) from error
+
+
+def _check_version(name: str, found: int) -> None:
+    if found > FORMAT_VERSION:
+        raise DataError(
+            name,
+            f"has format version {found}; this fastpty reads up to {FORMAT_VERSION}.",
+            "Update fastpty.",
+        )
 
 
 def _versions() -> dict[str, str]:
@@ -215,6 +228,12 @@ def _write_snapshot(group: h5py.Group, snapshot: Snapshot) -> None:
         item.attrs["axes"] = "pattern, ky, kx; zero frequency at N//2"
     if snapshot.mask is not None:
         group["mask"] = snapshot.mask
+
+
+def _read_snapshots(file: h5py.File) -> list[Snapshot]:
+    snapshots = [_read_snapshot(group) for group in file.get("snapshots", {}).values()]
+    # HDF5 lists its groups by name, where 10000 comes before 9999.
+    return sorted(snapshots, key=lambda snapshot: snapshot.iteration)
 
 
 def _read_snapshot(group: h5py.Group) -> Snapshot:

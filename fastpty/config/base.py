@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import types
+import typing
+from typing import Any
 
-__all__ = ["Section"]
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+
+__all__ = ["Section", "sections_of"]
+
+
+def sections_of(annotation: Any) -> list[type[BaseModel]]:
+    """The sections that a field may hold: none for a plain field."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated):
+        return [m for part in typing.get_args(annotation) for m in sections_of(part)]
+    return []
 
 
 class Section(BaseModel):
@@ -13,3 +26,19 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", validate_default=True, allow_inf_nan=False, use_attribute_docstrings=False
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """``on`` counts as 1 in Python; in a config it is a slip."""
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        plain = annotation is not bool and not sections_of(annotation)
+        if plain and _holds_bool(value):
+            raise ValueError(f"cannot be switched on or off; found {value!r}")
+        return value
+
+
+def _holds_bool(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(_holds_bool(item) for item in value)
+    return isinstance(value, bool)

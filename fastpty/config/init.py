@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,18 @@ __all__ = ["initial_config"]
 # Thinner slices than this are hardly told apart at usual apertures.
 _SLICE_A = 10.0
 
+# Attributes that may hold a pair (y, x).
+_PAIRS = ("pixel_size_A", "scan_step_A")
+
 
 def initial_config(path: Path, scan: RawScan) -> str:
     """The text of a config for ``path``: known values filled in, the others marked FILL IN."""
-    known = scan.metadata
+    known = _numbers(scan.metadata)
     count, ny, nx = scan.shape
     raster = scan.scan_shape
     data: dict[str, Any] = {"path": str(path)}
-    _, separator, dataset = scan.source.partition(":")
-    if separator:
-        data["dataset"] = dataset.strip("/")
+    if scan.dataset is not None:
+        data["dataset"] = scan.dataset
     if raster is None:
         data["scan_shape"] = MISSING
     values: dict[str, Any] = {
@@ -46,7 +49,7 @@ def initial_config(path: Path, scan: RawScan) -> str:
     if "thickness_A" in known:
         slices = max(1, round(known["thickness_A"] / _SLICE_A))
         values["object"] = {"slices": slices, "thickness": known["thickness_A"] / slices}
-    if known.get("format") == "fastpty-4dstem":
+    if scan.metadata.get("format") == "fastpty-4dstem":
         values["truth"] = str(path)
     layout = f"{raster[0]} x {raster[1]} scan" if raster else f"{count} patterns"
     title = (
@@ -54,3 +57,20 @@ def initial_config(path: Path, scan: RawScan) -> str:
         "Lengths in Angstrom unless said otherwise. Check: fastpty validate <this file>"
     )
     return write_template(ReconConfig, values, title)
+
+
+def _numbers(metadata: dict[str, Any]) -> dict[str, Any]:
+    """What can be trusted of a file's attributes: another program may give them other meanings."""
+    return {
+        key: value
+        for key, value in metadata.items()
+        if _is_number(value)
+        or (
+            key in _PAIRS and isinstance(value, list) and list(map(_is_number, value)) == [True] * 2
+        )
+    }
+
+
+def _is_number(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value)

@@ -1,12 +1,9 @@
-"""YAML files, ``--set`` overrides and pydantic's findings, in the user's words."""
+"""YAML files, ``--set`` overrides, and the check against a schema."""
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-import types
-import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,9 +11,17 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from fastpty.config.messages import describe
 from fastpty.errors import ConfigError, DataError
 
-__all__ = ["apply_overrides", "load_config", "read_yaml", "resolve_path", "validate_config"]
+__all__ = [
+    "apply_overrides",
+    "load_config",
+    "parse_value",
+    "read_yaml",
+    "resolve_path",
+    "validate_config",
+]
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -24,15 +29,19 @@ Config = TypeVar("Config", bound=BaseModel)
 class _Loader(yaml.SafeLoader):
     """Safe YAML that reads 1e-4 as a number and refuses a key given twice."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                line = key_node.start_mark.line + 1
-                raise ConfigError(str(key), f"is given twice (again in line {line}).", "Keep one.")
-            seen.add(key)
-        return super().construct_mapping(node, deep)
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise ConfigError(
+                    f"line {line}", "has a list or a mapping where a key belongs.", "Quote the key."
+                )
+            if key.value in seen:
+                raise ConfigError(key.value, f"is given twice (again in line {line}).", "Keep one.")
+            seen.add(key.value)
+        return node
 
 
 # YAML 1.1 takes "1e-4" for text; every physicist takes it for a number.
@@ -41,6 +50,17 @@ _Loader.yaml_implicit_resolvers = {
 }
 _FLOAT = r"^[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9_]+)[eE][-+]?[0-9]+$"
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(_FLOAT), list("-+0123456789."))
+
+
+def parse_value(text: str) -> Any:
+    """A YAML value, as the files are read.
+
+    Raises
+    ------
+    yaml.YAMLError : it is not YAML.
+    ConfigError : a key is given twice, or is no key.
+    """
+    return yaml.load(text, _Loader)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -58,7 +78,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(str(path), f"cannot be read as text ({error}).") from error
     try:
-        content = yaml.load(text, _Loader)
+        content: object = parse_value(text)
     except yaml.YAMLError as error:
         raise ConfigError(
             str(path), f"is not valid YAML: {' '.join(str(error).split())}"
@@ -76,13 +96,15 @@ def apply_overrides(content: Mapping[str, Any], overrides: Sequence[str]) -> dic
     ------
     ConfigError : an override without ``=``, or one that steps into a plain value.
     """
-    result = _copy(content)
+    result: dict[str, Any] = _copy(content)
     for item in overrides:
         key, separator, text = item.partition("=")
         if not separator or not key.strip():
             raise ConfigError("--set", f"must look like section.field=value, got {item!r}.")
         target = result
-        parts = key.strip().split(".")
+        parts = [part.strip() for part in key.split(".")]
+        if not all(parts):
+            raise ConfigError("--set", f"{key.strip()!r} has an empty name between its dots.")
         for depth, part in enumerate(parts[:-1], 1):
             inner = target.get(part)
             if inner is None or isinstance(inner, bool):
@@ -93,7 +115,7 @@ def apply_overrides(content: Mapping[str, Any], overrides: Sequence[str]) -> dic
                 )
             target = inner
         try:
-            target[parts[-1]] = yaml.load(text, _Loader)
+            target[parts[-1]] = parse_value(text)
         except yaml.YAMLError as error:
             raise ConfigError("--set", f"the value of {item!r} is not valid YAML.") from error
     return result
@@ -110,9 +132,8 @@ def validate_config(model: type[Config], content: Mapping[str, Any]) -> Config:
         return model.model_validate(dict(content))
     except ValidationError as error:
         findings = error.errors()
-    lines = [_finding(model, finding) for finding in findings]
-    field, found = lines[0]
-    more = [f"{other}: {text}" for other, text in lines[1:]]
+    (field, found), *others = describe(model, findings)
+    more = [f"{other}: {text}" for other, text in others]
     raise ConfigError(field, "\n".join([found, *more]))
 
 
@@ -138,53 +159,3 @@ def resolve_path(field: str, path: str, folder: Path) -> Path:
 
 def _copy(value: Any) -> Any:
     return {k: _copy(v) for k, v in value.items()} if isinstance(value, Mapping) else value
-
-
-def _finding(model: type[BaseModel], finding: Any) -> tuple[str, str]:
-    location = [str(part) for part in finding["loc"] if not str(part).startswith("function-")]
-    # pydantic names the member of a union that it tried; a user has not written that.
-    fields = _walk(model, location)
-    field = ".".join(fields) or "config"
-    value = finding["input"]
-    kind = finding["type"]
-    if kind == "extra_forbidden":
-        known = _field_names(model, fields[:-1])
-        close = difflib.get_close_matches(fields[-1], known, n=1, cutoff=0.5)
-        hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
-        return field, f"unknown key. {hint}"
-    if kind == "missing":
-        return field, "is required and missing."
-    message = finding["msg"].removeprefix("Value error, ")
-    shown = "" if kind == "value_error" else f"; found {value!r}"
-    return field, f"{message}{shown}".rstrip(".?") + ("?" if message.endswith("?") else ".")
-
-
-def _submodels(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    origin = typing.get_origin(annotation)
-    if origin in (typing.Union, types.UnionType, typing.Annotated):
-        return [m for part in typing.get_args(annotation) for m in _submodels(part)]
-    return []
-
-
-def _walk(model: type[BaseModel], location: Sequence[str]) -> list[str]:
-    """The location without pydantic's own additions (the union members it tried)."""
-    fields: list[str] = []
-    current: type[BaseModel] | None = model
-    for part in location:
-        if current is not None:
-            fields.append(part)
-            field = current.model_fields.get(part)
-            models = _submodels(field.annotation) if field else []
-            current = models[0] if models else None
-        elif part.isdigit():
-            fields.append(part)
-    return fields
-
-
-def _field_names(model: type[BaseModel], path: Sequence[str]) -> list[str]:
-    current = model
-    for part in path:
-        current = _submodels(current.model_fields[part].annotation)[0]
-    return list(current.model_fields)

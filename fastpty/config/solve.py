@@ -171,7 +171,7 @@ class OutputConfig(Section):
         10, description="iterations between checkpoints"
     )
     snapshots: list[Annotated[int, Field(ge=0)] | Literal["final"]] = Field(
-        default_factory=lambda: [0, 50, 100, "final"],
+        [0, 50, 100, "final"],
         description="iterations after which some simulated patterns are kept",
     )
     snapshot_patterns: Annotated[int, Field(ge=1, le=64)] = Field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import typing
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +10,9 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
+
+from fastpty.config.base import sections_of
+from fastpty.config.load import parse_value
 
 __all__ = ["MISSING", "write_template"]
 
@@ -26,7 +29,7 @@ def write_template(model: type[BaseModel], values: Mapping[str, Any], title: str
     ----------
     values : nested; goes before the defaults. ``MISSING`` asks the user to fill the field in.
 
-    Fields that are null by default are commented out.
+    Fields that are null by default are commented out, a section with all of its fields.
     """
     lines = [f"# {line}".rstrip() for line in title.splitlines()]
     for name, field in model.model_fields.items():
@@ -37,22 +40,26 @@ def write_template(model: type[BaseModel], values: Mapping[str, Any], title: str
 
 def _field(name: str, field: FieldInfo, value: Any, indent: str) -> list[str]:
     comment = field.description or ""
-    section = _section_of(field.annotation)
+    section = next(iter(sections_of(field.annotation)), None)
     if value is PydanticUndefined:
         value = field.get_default(call_default_factory=True, validated_data={})
     if value is MISSING:
         return [_line(f"{indent}{name}:", f"FILL IN: {comment}")]
     if isinstance(value, BaseModel):
         value = value.model_dump(mode="json")
-    if section is not None and isinstance(value, Mapping):
-        lines = [_line(f"{indent}{name}:", comment)]
-        for inner, inner_field in section.model_fields.items():
-            inner_value = value.get(inner, PydanticUndefined)
+    if section is None:
+        if value is None or value is PydanticUndefined:
+            return [_line(f"{indent}# {name}:", comment)]
+        return [_line(f"{indent}{name}: {_inline(value)}", comment)]
+    given = isinstance(value, Mapping)
+    lines = [_line(f"{indent}{'' if given else '# '}{name}:", comment)]
+    for inner, inner_field in section.model_fields.items():
+        inner_value = value.get(inner, PydanticUndefined) if given else PydanticUndefined
+        if given:
             lines += _field(inner, inner_field, inner_value, indent + "  ")
-        return lines
-    if value is None or value is PydanticUndefined:
-        return [_line(f"{indent}# {name}:", comment)]
-    return [_line(f"{indent}{name}: {_inline(value)}", comment)]
+        else:
+            lines += [f"{indent}# {line}" for line in _field(inner, inner_field, inner_value, "  ")]
+    return lines
 
 
 def _line(text: str, comment: str) -> str:
@@ -60,14 +67,9 @@ def _line(text: str, comment: str) -> str:
 
 
 def _inline(value: Any) -> str:
+    """Plain YAML; quoted where this package's reader would take a text for a number (1e-4)."""
     if isinstance(value, tuple):
         value = list(value)
-    text = yaml.safe_dump(value, default_flow_style=True, width=10_000).strip()
-    return text.removesuffix("...").strip()
-
-
-def _section_of(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type):
-        return annotation if issubclass(annotation, BaseModel) else None
-    sections = [_section_of(part) for part in typing.get_args(annotation)]
-    return next((section for section in sections if section is not None), None)
+    text: str = yaml.safe_dump(value, default_flow_style=True, width=10_000).strip()
+    text = text.removesuffix("...").strip()
+    return text if parse_value(text) == value else json.dumps(value)

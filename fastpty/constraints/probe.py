@@ -15,10 +15,19 @@ def orthogonal_modes(model: Model, config: ConstraintConfig) -> None:
 
     The rotation is the eigenbasis of the modes' Gram matrix, so the mixed state, and with it
     every pattern, stays what it was (Thibault & Menzel, Nature 494 (2013) 68). An eigenvector's
-    phase is free: it is chosen so that a mode that need not move does not.
+    phase is free: it is chosen so that a mode that need not move does not. Modes that are
+    orthogonal already are only sorted: among equal powers the eigenbasis would be an arbitrary
+    one, another at every call.
     """
     modes = model.probe.reshape(model.probe.shape[0], -1).to(torch.complex128)
     gram = modes.conj() @ modes.T
+    power = gram.diagonal().real
+    overlap = (gram - torch.diag(gram.diagonal())).abs()
+    rounding = torch.finfo(model.probe.real.dtype).eps * (power[:, None] * power).sqrt()
+    if (overlap <= rounding).all():
+        order = power.argsort(descending=True, stable=True)
+        model.probe.copy_(model.probe[order])
+        return
     _, vectors = torch.linalg.eigh(gram)
     rotation = vectors.flip(1)  # eigh sorts ascending
     leading = rotation.gather(0, rotation.abs().argmax(0, keepdim=True))

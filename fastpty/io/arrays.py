@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fastpty.errors import DataError
 from fastpty.io import hdf5, npy
+from fastpty.io.files import check_file
 
 __all__ = ["load_array"]
 
@@ -25,18 +26,21 @@ def load_array(field: str, path: Path, dataset: str | None, ranks: tuple[int, ..
     ------
     DataError : no such file or dataset, another rank, or values that are not finite.
     """
-    if not path.is_file():
-        raise DataError(f"{field}.path", f"{str(path)!r} does not exist.", "Check the path.")
+    check_file(f"{field}.path", path)
     try:
         if hdf5.recognises(path):
-            with hdf5.open_file(path) as file:
-                array = np.asarray(hdf5.find_dataset(file, dataset, ranks)[()])
+            array = hdf5.read_hdf5(path, dataset, ranks)
         elif npy.recognises(path):
             array = np.array(npy.read_npy(path, dataset, ranks))
         else:
-            raise DataError("path", f"{path.name} is neither HDF5 nor npy nor npz.")
+            raise DataError("path", "is neither HDF5 nor npy nor npz.", "Convert it.")
     except DataError as error:
-        raise DataError(f"{field}.{error.field}", error.found, error.fix) from error
+        # The finders speak of "dataset" or of the file; a user knows the field that named it.
+        if error.field == "dataset":
+            raise DataError(f"{field}.dataset", error.found, error.fix) from error
+        raise DataError(field, f"{path.name} {error.found}", error.fix) from error
+    except OSError as error:
+        raise DataError(f"{field}.path", f"{str(path)!r} cannot be read ({error}).") from error
     if array.ndim not in ranks:
         wanted = " or ".join(f"{rank}-D" for rank in ranks)
         raise DataError(field, f"{path.name} has shape {array.shape}; {wanted} is needed.")

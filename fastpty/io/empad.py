@@ -23,9 +23,8 @@ FRAME_BYTES = FRAME_ROWS * COLUMNS * 4
 
 
 def recognises(path: Path) -> bool:
-    """True for a .raw file of whole frames."""
-    size = path.stat().st_size
-    return path.suffix.lower() == ".raw" and size > 0 and size % FRAME_BYTES == 0
+    """True for a .raw file; whether it holds whole frames, ``open_empad`` says."""
+    return path.suffix.lower() == ".raw"
 
 
 def open_empad(path: Path, dataset: str | None, scan_shape: tuple[int, int] | None) -> RawScan:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,9 @@ from numpy.typing import NDArray
 
 from fastpty.errors import DataError
 from fastpty.io.rawscan import RawScan
-from fastpty.io.shapes import scan_and_stack
+from fastpty.io.shapes import read_patterns, scan_and_stack
 
-__all__ = ["find_dataset", "open_file", "open_hdf5", "recognises"]
+__all__ = ["open_hdf5", "read_hdf5", "recognises"]
 
 
 def recognises(path: Path) -> bool:
@@ -22,7 +24,7 @@ def recognises(path: Path) -> bool:
     return bool(h5py.is_hdf5(path))
 
 
-def open_file(path: Path) -> h5py.File:
+def _open_file(path: Path) -> h5py.File:
     """Open for reading.
 
     Raises
@@ -37,7 +39,7 @@ def open_file(path: Path) -> h5py.File:
         ) from error
 
 
-def find_dataset(file: h5py.File, dataset: str | None, ranks: tuple[int, ...]) -> h5py.Dataset:
+def _find_dataset(file: h5py.File, dataset: str | None, ranks: tuple[int, ...]) -> h5py.Dataset:
     """The named dataset, or the only one of these ranks.
 
     Raises
@@ -53,12 +55,20 @@ def find_dataset(file: h5py.File, dataset: str | None, ranks: tuple[int, ...]) -
     file.visititems(visit)
     if dataset is not None:
         name = dataset.strip("/")
-        if name in found:
-            return found[name]
+        item = _follow(file, name)
+        if isinstance(item, h5py.Dataset):
+            return item
+        inside = [other for other in found if other.startswith(f"{name}/")]
+        if isinstance(item, h5py.Group):
+            raise DataError(
+                "dataset",
+                f"{dataset!r} in {file.filename} is a group.",
+                f"It holds: {_listing({other: found[other] for other in inside})}.",
+            )
         close = difflib.get_close_matches(name, list(found), n=1, cutoff=0.5)
         hint = f"Did you mean {close[0]!r}?" if close else f"It holds: {_listing(found)}."
         raise DataError("dataset", f"{file.filename} has no dataset {dataset!r}.", hint)
-    fitting = {name: item for name, item in found.items() if item.ndim in ranks}
+    fitting = {name: item for name, item in found.items() if len(_shape(item)) in ranks}
     # Simulated files keep their truth beside the data; it is never the measurement.
     measured = {n: d for n, d in fitting.items() if not n.startswith("truth/")}
     if len(measured) != 1:
@@ -72,47 +82,87 @@ def find_dataset(file: h5py.File, dataset: str | None, ranks: tuple[int, ...]) -
     return next(iter(measured.values()))
 
 
+def read_hdf5(path: Path, dataset: str | None, ranks: tuple[int, ...]) -> NDArray[Any]:
+    """A whole dataset: the named one, or the only one of these ranks.
+
+    Raises
+    ------
+    DataError : the file or the dataset cannot be read, or the choice is not unique.
+    """
+    with _open_file(path) as file:
+        item = _find_dataset(file, dataset, ranks)
+        _load_filters(item)
+        with _readable(f"{path.name}:{item.name}"):
+            return np.asarray(item[()])
+
+
 def open_hdf5(path: Path, dataset: str | None, scan_shape: tuple[int, int] | None) -> RawScan:
     """A dataset [N, Ny, Nx] or [slow, fast, Ny, Nx]; root attributes become the metadata."""
-    file = open_file(path)
-    data = find_dataset(file, dataset, (3, 4))
-    source = f"{path.name}:{data.name}"
-    scan, stack = scan_and_stack(source, data.shape, data.dtype, scan_shape)
-    fast = data.shape[1] if data.ndim == 4 else 1
+    file = _open_file(path)
+    try:
+        data = _find_dataset(file, dataset, (3, 4))
+        source = f"{path.name}:{data.name}"
+        scan, stack = scan_and_stack(source, _shape(data), data.dtype, scan_shape)
+        _load_filters(data)
+        metadata = {key: _plain(value) for key, value in file.attrs.items()}
+    except BaseException:
+        file.close()
+        raise
 
     def read(start: int, stop: int) -> NDArray[Any]:
-        try:
-            if data.ndim == 3:
-                return np.asarray(data[start:stop])
-            rows = np.asarray(data[start // fast : -(-stop // fast)])
-        except OSError as error:
-            raise DataError(
-                source,
-                f"patterns {start} to {stop} cannot be read ({error}).",
-                "A compressed file may need a filter: pip install 'fastpty[readers]'.",
-            ) from error
-        first = start - start // fast * fast
-        return rows.reshape(-1, *stack[1:])[first : first + stop - start]
+        with _readable(source):
+            return read_patterns(data, start, stop)
 
-    _load_filters(data)
-    metadata = {key: _plain(value) for key, value in file.attrs.items()}
-    return RawScan(source, stack, data.dtype, read, scan, metadata)
+    name = str(data.name).strip("/")
+    return RawScan(source, stack, data.dtype, read, scan, metadata, name, file.close)
+
+
+@contextmanager
+def _readable(source: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            source, f"cannot be read ({' '.join(str(error).split())}).", "Is the file complete?"
+        ) from error
+
+
+def _follow(file: h5py.File, name: str) -> object:
+    """What is at ``name``, soft and external links followed; None where nothing is."""
+    try:
+        return file.get(name) if name else file
+    except (KeyError, OSError):  # a link to nowhere
+        return None
 
 
 def _load_filters(data: h5py.Dataset) -> None:
     """bitshuffle, lz4, zstd and their like are filters that hdf5plugin registers."""
-    creation = data.id.get_create_plist()
-    filters = [creation.get_filter(i)[0] for i in range(creation.get_nfilters())]
-    if all(h5py.h5z.filter_avail(number) for number in filters):
+    if not _missing_filters(data):
         return
-    try:
+    with suppress(ImportError):
         import hdf5plugin  # noqa: F401
-    except ImportError as error:
+    missing = _missing_filters(data)
+    if missing:
         raise DataError(
-            data.file.filename,
-            "is compressed with a filter that is not installed.",
+            f"{data.file.filename}:{data.name}",
+            f"is compressed with a filter that is not installed ({', '.join(missing)}).",
             "Run: pip install 'fastpty[readers]'.",
-        ) from error
+        )
+
+
+def _missing_filters(data: h5py.Dataset) -> list[str]:
+    creation = data.id.get_create_plist()
+    filters = [creation.get_filter(i) for i in range(creation.get_nfilters())]
+    return [
+        f"{number} {name.decode(errors='replace')}".strip()
+        for number, _, _, name in filters
+        if not h5py.h5z.filter_avail(number)
+    ]
+
+
+def _shape(data: h5py.Dataset) -> tuple[int, ...]:
+    """A dataset without a dataspace has the shape None."""
+    return data.shape or ()
 
 
 def _plain(value: Any) -> Any:
@@ -124,6 +174,6 @@ def _plain(value: Any) -> Any:
 
 
 def _listing(found: dict[str, h5py.Dataset], most: int = 12) -> str:
-    names = [f"{name} {list(item.shape)}" for name, item in found.items()]
+    names = [f"{name} {list(_shape(item))}" for name, item in found.items()]
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return (", ".join(names[:most]) or "no datasets") + more

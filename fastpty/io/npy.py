@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from fastpty.errors import DataError
 from fastpty.io.rawscan import RawScan
-from fastpty.io.shapes import scan_and_stack
+from fastpty.io.shapes import read_patterns, scan_and_stack
 
 __all__ = ["open_npy", "read_npy", "recognises"]
 
@@ -20,7 +21,7 @@ def recognises(path: Path) -> bool:
     """True for .npy by its first bytes, .npz by its extension."""
     with path.open("rb") as stream:
         start = stream.read(6)
-    return start == b"\x93NUMPY" or path.suffix == ".npz"
+    return start == b"\x93NUMPY" or path.suffix.lower() == ".npz"
 
 
 def read_npy(path: Path, dataset: str | None, ranks: tuple[int, ...]) -> NDArray[Any]:
@@ -30,10 +31,33 @@ def read_npy(path: Path, dataset: str | None, ranks: tuple[int, ...]) -> NDArray
     ------
     DataError : the file is damaged, holds Python objects, or the choice is not unique.
     """
+    return _read(path, dataset, ranks)[0]
+
+
+def open_npy(path: Path, dataset: str | None, scan_shape: tuple[int, int] | None) -> RawScan:
+    """An array [N, Ny, Nx] or [slow, fast, Ny, Nx]."""
+    data, name = _read(path, dataset, (3, 4))
+    source = path.name if name is None else f"{path.name}:{name}"
+    scan, stack = scan_and_stack(source, data.shape, data.dtype, scan_shape)
+
+    def read(start: int, stop: int) -> NDArray[Any]:
+        return read_patterns(data, start, stop)
+
+    return RawScan(source, stack, data.dtype, read, scan, dataset=name)
+
+
+def _read(
+    path: Path, dataset: str | None, ranks: tuple[int, ...]
+) -> tuple[NDArray[Any], str | None]:
+    """The array, and its name where the file holds several."""
     try:
         content = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(content, np.ndarray):
-            return content
+            if dataset is not None:
+                raise DataError(
+                    "dataset", f"is {dataset!r}, but {path.name} holds one array.", "Remove it."
+                )
+            return content, None
         with content:
             name = dataset or _only_name(path, content, ranks)
             if name not in content.files:
@@ -42,17 +66,11 @@ def read_npy(path: Path, dataset: str | None, ranks: tuple[int, ...]) -> NDArray
                     f"{path.name} has no array {name!r}.",
                     f"It holds: {', '.join(content.files)}.",
                 )
-            return np.asarray(content[name])
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(str(path), f"cannot be read as npy or npz ({error}).") from error
-
-
-def open_npy(path: Path, dataset: str | None, scan_shape: tuple[int, int] | None) -> RawScan:
-    """An array [N, Ny, Nx] or [slow, fast, Ny, Nx]."""
-    data = read_npy(path, dataset, (3, 4))
-    scan, stack = scan_and_stack(path.name, data.shape, data.dtype, scan_shape)
-    flat = data.reshape(stack)
-    return RawScan(path.name, stack, data.dtype, lambda a, b: np.asarray(flat[a:b]), scan)
+            return np.asarray(content[name]), name
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(
+            str(path), f"cannot be read as npy or npz ({error}).", "Is the file complete?"
+        ) from error
 
 
 def _only_name(path: Path, content: Any, ranks: tuple[int, ...]) -> str:

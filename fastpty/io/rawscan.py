@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ __all__ = ["RawScan"]
 
 @dataclass
 class RawScan:
-    """Patterns in a file.
+    """Patterns in a file, which stays open until :meth:`close` or the end of a ``with`` block.
 
     Parameters
     ----------
@@ -24,6 +25,8 @@ class RawScan:
     read : ``read(start, stop)`` gives patterns [stop - start, Ny, Nx] in scan order.
     scan_shape : (slow, fast) where the file knows it.
     metadata : what else the file says (``energy_kv`` kV, ``pixel_size_A`` Angstrom, ...).
+    dataset : the place in the file, None where it holds one array.
+    release : closes the file.
     """
 
     source: str
@@ -32,6 +35,24 @@ class RawScan:
     read: Callable[[int, int], NDArray[Any]]
     scan_shape: tuple[int, int] | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    dataset: str | None = None
+    release: Callable[[], None] | None = None
+
+    def close(self) -> None:
+        """Close the file; nothing can be read afterwards. A second call does nothing."""
+        if self.release is not None:
+            self.release()
+
+    def __enter__(self) -> RawScan:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
 
     def pieces(self, megabytes: float = 64.0) -> Iterator[tuple[int, NDArray[Any]]]:
         """(start, patterns) piece by piece, each of about this size."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from pathlib import Path
 
 from fastpty.errors import DataError
 from fastpty.io import empad, hdf5, npy
+from fastpty.io.files import check_file
 from fastpty.io.rawscan import RawScan
 
 __all__ = ["READERS", "open_scan"]
@@ -41,11 +41,11 @@ def open_scan(
     ------
     DataError : no such file, unknown format, wrong dataset, shape or scan.
     """
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise DataError("data.path", f"{str(path)!r} {what}.", _neighbours(path))
+    check_file("data.path", path)
     try:
         return _reader(path, format)(path, dataset, scan_shape)
+    except OSError as error:
+        raise DataError("data.path", f"{str(path)!r} cannot be read ({error}).") from error
     except DataError as error:
         if error.field == "dataset":  # the finders serve every array file; here it is the data's
             error = DataError("data.dataset", error.found, error.fix)
@@ -62,12 +62,10 @@ def _reader(path: Path, format: str) -> Reader:
                 f"Set data.format to one of {', '.join(READERS)}.",
             )
         return chosen[0]
+    if format not in READERS:
+        raise DataError(
+            "data.format",
+            f"is {format!r}, which is unknown.",
+            f"Known: auto, {', '.join(READERS)}.",
+        )
     return READERS[format][1]
-
-
-def _neighbours(path: Path) -> str:
-    if not path.parent.is_dir():
-        return f"There is no folder {str(path.parent)!r} either."
-    names = sorted(entry.name for entry in path.parent.iterdir())
-    close = difflib.get_close_matches(path.name, names, n=1, cutoff=0.6)
-    return f"Did you mean {close[0]!r}?" if close else "Check the path."

@@ -1,4 +1,4 @@
-"""The one check of a data array's shape that every reader makes."""
+"""What every reader of arrays does: check the shape once, read by pattern number."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastpty.errors import DataError
 
-__all__ = ["scan_and_stack"]
+__all__ = ["read_patterns", "scan_and_stack"]
 
 
 def scan_and_stack(
@@ -53,3 +54,16 @@ def scan_and_stack(
             "Correct it.",
         )
     return scan_shape, stack
+
+
+def read_patterns(array: Any, start: int, stop: int) -> NDArray[Any]:
+    """Patterns [stop - start, Ny, Nx] of an array [N, Ny, Nx] or [slow, fast, Ny, Nx].
+
+    Only the rows of the scan that hold them are read, whatever the array's memory order.
+    """
+    if len(array.shape) == 3:
+        return np.asarray(array[start:stop])
+    fast = array.shape[1]
+    rows = np.asarray(array[start // fast : -(-stop // fast)])
+    first = start % fast
+    return rows.reshape(-1, *rows.shape[2:])[first : first + stop - start]

@@ -37,6 +37,8 @@ def gaussian_loss(
     if mask is not None:
         misfit, target = misfit * mask, target * mask
         good = float(mask.sum()) * len(measured)
-    # The smallest normal number keeps the root's slope finite at a perfect fit.
+    # The smallest normal number keeps the root's slope finite at a perfect fit, the floor the
+    # quotient at a batch without counts (the beam was blanked).
     tiny = torch.finfo(misfit.dtype).tiny
-    return (misfit.square().sum() / good + tiny).sqrt() / (target.sum() / good + tiny)
+    mean = (target.sum() / good).clamp(min=FLOOR**power)
+    return (misfit.square().sum() / good + tiny).sqrt() / mean

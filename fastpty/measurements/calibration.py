@@ -26,19 +26,36 @@ def fit_disc(mean_pattern: NDArray[np.floating]) -> DiscFit:
     """Disc of the same area as the pixels above half of the disc's own level.
 
     The level is the median over the disc, found by iteration from the 99.9th percentile, so that
-    neither hot pixels nor strong diffraction inside the disc move the threshold.
+    strong diffraction inside the disc does not move the threshold. A pixel brighter than all of
+    its neighbours is lowered to the brightest of them first: hot pixels stand alone, discs do not.
 
     Parameters
     ----------
     mean_pattern : [Ny, Nx], zero frequency near N//2.
     """
-    level = float(np.percentile(mean_pattern, 99.9))
-    disc = mean_pattern > 0.5 * level
+    pattern = np.minimum(mean_pattern, _brightest_neighbour(mean_pattern))
+    if pattern.max() <= 0:  # single counts, far apart: there is no disc to be kept
+        pattern = mean_pattern
+    level = float(np.percentile(pattern, 99.9))
+    disc = pattern > 0.5 * level
     for _ in range(10):
-        level = float(np.median(mean_pattern[disc]))
-        disc = mean_pattern > 0.5 * level
+        level = float(np.median(pattern[disc]))
+        disc = pattern > 0.5 * level
     y, x = np.nonzero(disc)
     return DiscFit(float(np.sqrt(len(y) / np.pi)), (float(y.mean()), float(x.mean())))
+
+
+def _brightest_neighbour(pattern: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Maximum over the eight pixels around each; beyond the edge there is nothing."""
+    ny, nx = pattern.shape
+    padded = np.pad(pattern, 1)
+    around = [
+        padded[1 + dy : 1 + dy + ny, 1 + dx : 1 + dx + nx]
+        for dy in (-1, 0, 1)
+        for dx in (-1, 0, 1)
+        if (dy, dx) != (0, 0)
+    ]
+    return np.asarray(np.maximum.reduce(around))
 
 
 def object_pixel_size(

@@ -56,10 +56,10 @@ def load_measurements(config: ReconConfig, folder: Path) -> Measurements:
     ------
     ConfigError, DataError : naming the field, what was found and what to do.
     """
-    scan = _open(config, folder)
-    mask = _load_mask(config, scan, folder)
-    positions = _load_positions(config, scan, folder)
-    patterns = Patterns.load(scan, zero_frequency=config.data.zero_frequency, mask=mask)
+    with _open(config, folder) as scan:
+        mask = _load_mask(config, scan, folder)
+        positions = _load_positions(config, scan, folder)
+        patterns = Patterns.load(scan, zero_frequency=config.data.zero_frequency, mask=mask)
     disc = fit_disc(np.fft.fftshift(patterns.mean))
     pixel_size = wavelength = None
     if config.beam is not None and config.calibration is not None:

@@ -86,7 +86,7 @@ class Patterns:
         ------
         DataError : NaN, infinite or negative counts in a good pixel.
         """
-        kept = np.dtype(scan.dtype)
+        kept = np.dtype(scan.dtype).newbyteorder("=")
         if kept not in (np.uint8, np.uint16):
             kept = np.dtype(np.float32)
         data = np.empty(scan.shape, kept)

@@ -28,4 +28,5 @@ def rotate_positions(
     """``R(rotation) affine`` on each (y, x), with ``R = [[cos, -sin], [sin, cos]]``."""
     angle = math.radians(rotation_deg)
     rotation = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    return positions @ (rotation @ np.asarray(affine, np.float64)).T
+    matrix = rotation @ np.asarray(affine, np.float64)
+    return np.asarray(positions @ matrix.T)
