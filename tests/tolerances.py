@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["tolerance"]
+__all__ = ["bound", "tolerance"]
 
 # In units of the dtype's machine epsilon.
 EPSILONS = {
@@ -19,6 +19,27 @@ EPSILONS = {
     # A sum of up to a thousand products, taken in another order or with other roundings: the
     # errors of the terms add like a random walk, sqrt(1000).
     "sum": 32,
+    # A few Fourier transforms, each good to an epsilon times the logarithm of its size, and
+    # phases of up to some ten radians, each of which is rounded to an epsilon of itself.
+    "transform": 128,
+    # A chain of such steps over a few slices, forward or backward, against other arithmetic.
+    "chain": 512,
+}
+
+# Relative bounds where physics or sampling, not arithmetic, sets the difference.
+BOUNDS = {
+    # A constant recomputed from the constants of nature against one that others printed with
+    # three to five digits.
+    "printed": 5e-4,
+    # A disc of ten and more pixels radius against pi r^2: its edge of one pixel's width adds
+    # pi / 12 pixels to it, and the sampling of the edge adds no more.
+    "disc": 2e-3,
+    # A Gaussian or a disc that is a few pixels wide and far from its window's edge, against
+    # the formula for a continuous one.
+    "sampled": 1e-2,
+    # The paraxial propagator against the exact one below 5 mrad over 100 Angstrom: the phase
+    # that is left out is pi dz theta^4 / (4 lambda) < 4e-6.
+    "paraxial": 1e-5,
 }
 
 
@@ -33,3 +54,8 @@ def tolerance(kind: str, dtype: torch.dtype, scale: float = 1.0) -> dict[str, fl
     """
     epsilons = EPSILONS[kind] * torch.finfo(dtype).eps
     return {"rtol": epsilons, "atol": epsilons * scale}
+
+
+def bound(kind: str) -> float:
+    """Give the relative bound of a comparison that physics limits."""
+    return BOUNDS[kind]

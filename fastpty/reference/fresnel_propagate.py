@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from fastpty.optics.propagator import propagator
+from fastpty.reference.fourier import forward, inverse
 
 __all__ = ["fresnel_propagate"]
 
@@ -42,5 +43,4 @@ def fresnel_propagate(
     )
     if tilt is not None:
         transfer = transfer.reshape(-1, *([1] * (wave.ndim - 3)), *shape)
-    propagated: torch.Tensor = torch.fft.ifft2(torch.fft.fft2(wave) * transfer)
-    return propagated
+    return inverse(forward(wave) * transfer)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from fastpty.reference.fourier import forward
+
 __all__ = ["mixed_intensity"]
 
 
@@ -19,7 +21,7 @@ def mixed_intensity(wave: torch.Tensor, occupancy: torch.Tensor | None = None) -
     -------
     intensity : [B, Ny, Nx] real, corner order; ``sum(I) = sum(|psi|^2)`` by Parseval.
     """
-    spectrum = torch.fft.fft2(wave, norm="ortho")
+    spectrum = forward(wave, norm="ortho")
     power = spectrum.real.square() + spectrum.imag.square()
     if occupancy is not None:
         power = power * occupancy[:, None, None]

@@ -6,6 +6,8 @@ import math
 
 import torch
 
+from fastpty.reference.fourier import forward, inverse
+
 __all__ = ["probe_shift"]
 
 
@@ -32,5 +34,4 @@ def probe_shift(probe: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
     ramp_y = torch.polar(torch.ones_like(phase_y), phase_y)
     ramp_x = torch.polar(torch.ones_like(phase_x), phase_x)
     ramp = ramp_y[:, None, :, None] * ramp_x[:, None, None, :]
-    wave: torch.Tensor = torch.fft.ifft2(torch.fft.fft2(probe) * ramp)
-    return wave
+    return inverse(forward(probe) * ramp)
