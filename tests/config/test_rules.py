@@ -1,0 +1,223 @@
+"""Every rule of the schema: what is refused, in which words, and what is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fastpty.config import ReconConfig
+from fastpty.config.base import sections_of
+from fastpty.constraints import CONSTRAINTS
+from fastpty.errors import ConfigError
+from tests.config.complete import COMPLETE, IN_PIXELS, check
+
+
+def test_the_smallest_configs_are_complete() -> None:
+    assert check().units == "angstrom"
+    assert check(base=IN_PIXELS).beam is None
+
+
+@pytest.mark.parametrize(
+    ("field", "low"),
+    [
+        ("beam.energy_kv", "0"),
+        ("beam.semiangle_mrad", "0"),
+        ("calibration.pixel_size", "0"),
+        ("scan.step", "0"),
+        ("object.slices", "0"),
+        ("object.thickness", "0"),
+        ("object.margin", "-1"),
+        ("probe.modes", "0"),
+        ("probe.mode_power", "0"),
+        ("loss.gaussian.weight", "0"),
+        ("loss.gaussian.power", "0"),
+        ("loss.sparse.weight", "0"),
+        ("constraints.blur_xy.std", "0"),
+        ("constraints.blur_z.std", "0"),
+        ("constraints.blur_z.every", "0"),
+        ("constraints.probe_power.start", "0"),
+        ("constraints.probe_power.stop", "0"),
+        ("constraints.amplitude_clamp.low", "-0.1"),
+        ("constraints.amplitude_clamp.high", "0"),
+        ("optimise.iterations", "0"),
+        ("optimise.batch_size", "0"),
+        ("optimise.phase.lr", "-0.001"),
+        ("optimise.phase.start", "0"),
+        ("output.checkpoint_every", "0"),
+        ("output.snapshot_patterns", "0"),
+    ],
+)
+def test_lower_bounds(field: str, low: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{field}: must be (greater than|at least) .*{low}"):
+        check(f"{field}={low}")
+
+
+@pytest.mark.parametrize(
+    ("field", "high", "words"),
+    [
+        ("probe.mode_power", "1", "less than 1"),
+        ("loss.gaussian.power", "1.5", "at most 1"),
+        ("output.snapshot_patterns", "65", "at most 64"),
+        ("beam.energy_kv", ".inf", "a finite number"),
+        ("beam.energy_kv", ".nan", "a finite number"),
+        ("scan.rotation_deg", ".nan", "a finite number"),
+    ],
+)
+def test_upper_bounds(field: str, high: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{field}: must be {words}; found"):
+        check(f"{field}={high}")
+
+
+@pytest.mark.parametrize(
+    "field", ["optimise.iterations", "optimise.phase.lr", "seed", "beam.energy_kv", "scan.step"]
+)
+@pytest.mark.parametrize("switch", ["on", "off"])
+def test_a_switch_is_no_number(field: str, switch: str) -> None:
+    """Python takes true for 1; ``iterations: on`` is a slip."""
+    with pytest.raises(ConfigError, match=f"^{field}: cannot be switched on or off; found"):
+        check(f"{field}={switch}")
+
+
+def test_a_switch_in_a_list_is_no_number() -> None:
+    with pytest.raises(ConfigError, match=r"^output\.snapshots: cannot be switched"):
+        check("output.snapshots=[0, on]")
+    assert not check("output.figures=off").output.figures
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data.scan_shape=[0, 3]"], r"^data\.scan_shape: both numbers must be at least 1"),
+        (["calibration.dk=0.1"], r"^calibration: .*exactly one.*found pixel_size and dk"),
+        (["calibration={}"], "^calibration: give exactly one .*; found none"),
+        (["scan={}"], "^scan: give either step or positions; found none"),
+        (["scan.positions={path: a.npy, unit: pixel}"], "^scan: .*; found both"),
+        (["scan.positions={path: a.npy}"], r"^scan\.positions\.unit: is required"),
+        (["scan.affine=[[1, 2], [2, 4]]"], "^scan: affine must be invertible, got"),
+        (["object.slices=3"], "^object: thickness is needed for 3 slices"),
+        (["probe.modes=6", "probe.mode_power=0.2"], "^probe: mode_power 0.2 .*leaves 0 for"),
+        (["constraints.blur_xy={start: 5, stop: 4}"], "stop = 4 is before start = 5"),
+        (
+            ["constraints.amplitude_clamp={low: 1.1, high: 1.0}"],
+            r"^constraints\.amplitude_clamp: low = 1\.1 must be below high = 1\.",
+        ),
+        (["beam.aberrations.defoucs=5"], r"^beam\.aberrations: unknown name 'defoucs'; did you"),
+        (["beam.aberrations={C10: 1, defocus: 1}"], r"^beam\.aberrations: .* both set C10"),
+        (["beam=null"], "beam is needed; without lengths use units: pixel"),
+        (["calibration=null"], "calibration is needed"),
+    ],
+)
+def test_rules_that_join_fields(overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check(*overrides)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["beam={energy_kv: 300, semiangle_mrad: 20}"], "beam has no meaning with units: pixel"),
+        (["calibration.dk=1"], "calibration has no meaning"),
+        (["truth=data.h5"], "truth has no meaning"),
+        (["probe.start=null"], r"probe\.start is needed with units: pixel"),
+        (["object={slices: 2, thickness: 5}"], r"object\.slices = 2 needs units: angstrom"),
+        (
+            ["scan={positions: {path: a.npy, unit: angstrom}}"],
+            r"scan\.positions\.unit must be pixel",
+        ),
+    ],
+)
+def test_pixel_units(overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check(*overrides, base=IN_PIXELS)
+
+
+def test_bounds_that_touch_are_allowed() -> None:
+    config = check(
+        "constraints.blur_xy={start: 5, stop: 5}", "loss.gaussian.power=1", "object.margin=0"
+    )
+    assert config.constraints.blur_xy.stop == config.constraints.blur_xy.start
+
+
+CONSTRAINT_NAMES = list(CONSTRAINTS)
+
+
+@pytest.mark.parametrize("name", CONSTRAINT_NAMES)
+@pytest.mark.parametrize("off", ["off", "false", "no", "null", "", "~"])
+def test_off_switches_a_constraint_off(name: str, off: str) -> None:
+    assert getattr(check(f"constraints.{name}={off}").constraints, name) is None
+
+
+@pytest.mark.parametrize("name", CONSTRAINT_NAMES)
+@pytest.mark.parametrize("given", ["on", "true", "{}"])
+def test_on_means_its_defaults(name: str, given: str) -> None:
+    section = getattr(check(f"constraints.{name}={given}").constraints, name)
+    assert section == type(section)()
+
+
+@pytest.mark.parametrize("name", CONSTRAINT_NAMES)
+def test_a_part_keeps_the_other_defaults(name: str) -> None:
+    section = getattr(check(f"constraints.{name}.every=3").constraints, name)
+    assert section == type(section)(every=3)
+
+
+@pytest.mark.parametrize("name", CONSTRAINT_NAMES)
+def test_other_constraints_stay_as_they_are(name: str) -> None:
+    changed = check(f"constraints.{name}={{every: 3}}").constraints.model_dump(exclude={name})
+    assert changed == check().constraints.model_dump(exclude={name})
+
+
+@pytest.mark.parametrize("given", ["on", "{}"])
+def test_the_sparse_loss_is_switched_like_a_constraint(given: str) -> None:
+    assert check().loss.sparse is None
+    assert check(f"loss.sparse={given}").loss.sparse.weight == 0.1
+    assert check("loss.sparse={weight: 2}", "loss.sparse=off").loss.sparse is None
+
+
+@pytest.mark.parametrize("value", ["3", "yes please", "[1]"])
+def test_a_constraint_is_a_mapping_or_a_switch(value: str) -> None:
+    message = r"^constraints\.blur_xy: must be a mapping with the fields start, stop, every, std"
+    with pytest.raises(ConfigError, match=message):
+        check(f"constraints.blur_xy={value}")
+
+
+def fields_of(model: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    found = []
+    for name, field in model.model_fields.items():
+        found.append((prefix + name, field))
+        for section in sections_of(field.annotation):
+            found += fields_of(section, f"{prefix}{name}.")
+    return found
+
+
+FIELDS = fields_of(ReconConfig)
+
+
+@pytest.mark.parametrize("name", [name for name, field in FIELDS if sections_of(field.annotation)])
+def test_unknown_keys_at_every_depth(name: str) -> None:
+    base = IN_PIXELS if name == "probe.start" else COMPLETE
+    with pytest.raises(ConfigError, match=rf"{name}\.qqqqq: unknown key\. Known: \w+"):
+        check(f"{name}.qqqqq=1", base=base)
+
+
+@pytest.mark.parametrize("name", [name for name, _ in FIELDS])
+def test_a_slip_of_the_pen_at_every_depth(name: str) -> None:
+    head, dot, last = name.rpartition(".")
+    message = rf"{head}{dot}{last}x: unknown key\. Did you mean '{last}'\?"
+    with pytest.raises(ConfigError, match=message):
+        check(f"{name}x=1")
+
+
+@pytest.mark.parametrize(("name", "field"), FIELDS, ids=[name for name, _ in FIELDS])
+def test_every_field_is_described(name: str, field: Any) -> None:
+    assert field.description
+
+
+def test_json_schema() -> None:
+    """Editors get every section with its descriptions."""
+    schema = ReconConfig.model_json_schema()
+    assert set(schema["properties"]) == set(ReconConfig.model_fields)
+    assert schema["additionalProperties"] is False
+    blur = schema["$defs"]["BlurXYConfig"]["properties"]["std"]
+    assert blur["description"] == "standard deviation, px"
+    assert blur["exclusiveMinimum"] == 0
