@@ -48,17 +48,15 @@ def _field(name: str, field: FieldInfo, value: Any, indent: str) -> list[str]:
     if isinstance(value, BaseModel):
         value = value.model_dump(mode="json")
     if section is None:
-        if value is None or value is PydanticUndefined:
+        if value is None:
             return [_line(f"{indent}# {name}:", comment)]
-        return [_line(f"{indent}{name}: {_inline(value)}", comment)]
+        text = "" if value is PydanticUndefined else f" {_inline(value)}"
+        return [_line(f"{indent}{name}:{text}", comment)]
     given = isinstance(value, Mapping)
     lines = [_line(f"{indent}{'' if given else '# '}{name}:", comment)]
     for inner, inner_field in section.model_fields.items():
         inner_value = value.get(inner, PydanticUndefined) if given else PydanticUndefined
-        if given:
-            lines += _field(inner, inner_field, inner_value, indent + "  ")
-        else:
-            lines += [f"{indent}# {line}" for line in _field(inner, inner_field, inner_value, "  ")]
+        lines += _field(inner, inner_field, inner_value, indent + ("  " if given else "#   "))
     return lines
 
 

@@ -37,7 +37,7 @@ def scan_of(shape: tuple[int, int] | None = (3, 4), **others: Any) -> RawScan:
 
 def test_every_field_appears_in_its_place() -> None:
     text = write_template(ReconConfig, COMPLETE, "title")
-    while (plain := re.sub(r"(?m)^( *)# ( *\w+:)", r"\1\2", text)) != text:
+    while (plain := re.sub(r"(?m)^([ #]*)# ( *\w+:)", r"\1\2", text)) != text:
         text = plain
     content = parse_value(text)
     for name, _ in FIELDS:
@@ -78,6 +78,13 @@ def test_an_optional_section_can_be_uncommented(name: str) -> None:
     config = validate_config(ReconConfig, parse_value(uncommented(text, name)))
     section = getattr(config.constraints, name)
     assert section == type(section)()
+
+
+def test_a_required_field_of_an_optional_section_is_asked_for() -> None:
+    """Uncommenting ``mask`` alone must not pass for a mask."""
+    text = uncommented(write_template(ReconConfig, COMPLETE, "title"), "mask")
+    with pytest.raises(ConfigError, match=r"^data\.mask\.path: must be text; found nothing"):
+        validate_config(ReconConfig, parse_value(text))
 
 
 @settings(derandomize=True, max_examples=60)
