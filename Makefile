@@ -28,7 +28,7 @@ test: venv  ## Run the fast tests
 	$(PYTEST)
 
 test-slow: venv  ## Run the slow tests; some need measured data, see CONTRIBUTING.md
-	$(PYTEST) -m slow
+	$(PYTEST) -m slow --dist loadfile --durations=10
 
 lint: venv  ## Check style, types and formatting
 	$(BIN)/ruff check
@@ -41,13 +41,15 @@ format: venv  ## Rewrite the sources in the style that lint checks
 	$(BIN)/ruff format
 	$(BIN)/clang-format -i $(NATIVE)
 
-bench: venv  ## Time the operations against their pure-torch twins
+bench: venv  ## Time operations and iterations against pure torch
 	$(BIN)/python -m pytest bench -p no:xdist --benchmark-only \
 	  -o python_files='bench_*.py' -o python_functions='bench_*'
+	$(BIN)/python -m bench.iteration.memory
 
-demo: venv  ## Simulate a small dataset and reconstruct it
-	$(BIN)/python -m fastpty simulate configs/demo_simulate.yaml
-	$(BIN)/python -m fastpty recon configs/demo.yaml
+demo: venv  ## Simulate SrTiO3, reconstruct it, draw the figures (about 3 minutes)
+	mkdir -p output/demo
+	$(BIN)/fastpty simulate configs/demo_simulate.yaml -o output/demo/demo.h5 --overwrite
+	$(BIN)/fastpty recon configs/demo.yaml --overwrite
 
 docs: venv  ## Check that the documentation names only what exists
 	$(BIN)/python -m pytest -p no:benchmark tests/test_docs.py

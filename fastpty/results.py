@@ -121,7 +121,7 @@ def write_results(results: Results, path: str | os.PathLike[str]) -> None:
             item = file.create_dataset(
                 name, data=array, compression="gzip" if large else None, shuffle=large or None
             )
-            item.attrs["unit"] = unit
+            item.attrs["units"] = unit
             item.attrs["axes"] = axes
             if pixel is not None:
                 item.attrs["pixel_size_A"] = pixel
@@ -202,7 +202,7 @@ def _write_history(group: h5py.Group, history: History) -> None:
         ("seconds", history.seconds, "s"),
         ("displacement", history.displacement, "px"),
     ):
-        group.create_dataset(name, data=np.asarray(values, np.float64)).attrs["unit"] = unit
+        group.create_dataset(name, data=np.asarray(values, np.float64)).attrs["units"] = unit
     for name, values in history.terms.items():
         group.create_dataset(f"terms/{name}", data=np.asarray(values, np.float64))
 
@@ -224,7 +224,7 @@ def _write_snapshot(group: h5py.Group, snapshot: Snapshot) -> None:
     for name in ("measured", "simulated"):
         patterns = getattr(snapshot, name)
         item = group.create_dataset(name, data=patterns, compression="gzip", shuffle=True)
-        item.attrs["unit"] = "counts"
+        item.attrs["units"] = "counts"
         item.attrs["axes"] = "pattern, ky, kx; zero frequency at N//2"
     if snapshot.mask is not None:
         group["mask"] = snapshot.mask
