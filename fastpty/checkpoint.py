@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,20 @@ __all__ = ["CHECKPOINT_NAME", "read_checkpoint", "write_checkpoint"]
 CHECKPOINT_NAME = "checkpoint.pt"
 FORMAT_VERSION = 1
 
-# Fields that may differ between the run that stopped and the one that goes on.
-_FREE_FIELDS = ("output", "device", "truth", "optimise.iterations")
+_ANEW = "Start a new run without --resume."
+
+# Fields that may differ between the run that stopped and the one that goes on. Files may have
+# moved: what they hold is compared instead.
+_FREE_FIELDS = (
+    "output",
+    "device",
+    "truth",
+    "optimise.iterations",
+    "data.path",
+    "data.mask.path",
+    "scan.positions.path",
+    "probe.start.path",
+)
 
 
 def write_checkpoint(run: Reconstruction, path: Path) -> None:
@@ -38,9 +50,9 @@ def write_checkpoint(run: Reconstruction, path: Path) -> None:
         "fastpty_version": fastpty.__version__,
         "config": run.config.model_dump(mode="json"),
         "iteration": run.iteration,
+        "data": _fingerprint(run),
         "unknowns": {name: tensor.detach() for name, tensor in model.unknowns.items()},
         "corner": model.corner,
-        "positions_start": torch.from_numpy(model.positions_start),
         "optimiser": run.engine.state(),
         "history": asdict(run.history),
         "snapshots": [
@@ -55,7 +67,10 @@ def write_checkpoint(run: Reconstruction, path: Path) -> None:
         ],
     }
     with atomic_path(path) as temporary:
-        torch.save(state, temporary)
+        try:
+            torch.save(state, temporary)
+        except RuntimeError as error:  # torch's word for a write that failed
+            raise OSError(f"writing failed: {_first_line(error)}") from error
 
 
 def read_checkpoint(run: Reconstruction, path: Path) -> None:
@@ -63,32 +78,33 @@ def read_checkpoint(run: Reconstruction, path: Path) -> None:
 
     Raises
     ------
-    DataError : there is none, it is damaged, or of another model.
+    DataError : there is none, it is damaged, or of other data.
     ConfigError : the config differs from the one that the checkpoint was made with.
     """
     if not path.is_file():
         raise DataError("--resume", f"there is no {path}.", "Start the run without --resume.")
     try:
         state = torch.load(path, map_location=run.model.probe.device, weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
-        raise DataError(str(path), f"is damaged ({error}).", "Start without --resume.") from error
+    except Exception as error:  # whatever the unpickler makes of arbitrary bytes
+        raise DataError(
+            str(path), f"is damaged or no checkpoint ({_first_line(error)}).", _ANEW
+        ) from error
     if not isinstance(state, dict) or state.get("format_version") != FORMAT_VERSION:
-        raise DataError(str(path), "is no checkpoint of this version of fastpty.")
-    _same_config(run.config.model_dump(mode="json"), state["config"])
+        raise DataError(str(path), "is no checkpoint of this version of fastpty.", _ANEW)
+    try:
+        _same_config(run.config.model_dump(mode="json"), state["config"])
+        _same_data(path, _fingerprint(run), state["data"])
+        _restore(run, state)
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+        raise DataError(str(path), f"is incomplete ({_first_line(error)}).", _ANEW) from error
+
+
+def _restore(run: Reconstruction, state: dict[str, Any]) -> None:
     model = run.model
     with torch.no_grad():
         for name, tensor in model.unknowns.items():
-            saved = state["unknowns"][name]
-            if saved.shape != tensor.shape:
-                raise DataError(
-                    str(path),
-                    f"holds {name} of shape {list(saved.shape)}; the data give "
-                    f"{list(tensor.shape)}.",
-                    "Has the data file changed?",
-                )
-            tensor.copy_(saved)
+            tensor.copy_(state["unknowns"][name])
         model.corner.copy_(state["corner"])
-    model.positions_start = state["positions_start"].cpu().numpy()
     run.engine.load_state(state["optimiser"])
     run.iteration = state["iteration"]
     run.history = History(**state["history"])
@@ -104,29 +120,64 @@ def read_checkpoint(run: Reconstruction, path: Path) -> None:
             good,
         )
         for s in state["snapshots"]
+        # What was the final state of a shorter run is no longer, if this one goes further.
+        if run.finished or s["iteration"] in run.config.output.snapshots
     ]
+
+
+def _fingerprint(run: Reconstruction) -> dict[str, Any]:
+    """What tells one set of patterns, positions and mask from another."""
+    patterns = run.measurements.patterns
+    start = run.model.positions_start
+    return {
+        "shape": list(patterns.shape),
+        "object": list(run.model.phase.shape),
+        "numbers": [patterns.scale, run.model.power_start, *start.mean(0), *start.std(0)],
+    }
+
+
+def _same_data(path: Path, now: dict[str, Any], then: dict[str, Any]) -> None:
+    close = len(now["numbers"]) == len(then["numbers"]) and all(
+        # Equal but for the rounding of sums, which another machine may take in another order.
+        math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9)
+        for a, b in zip(now["numbers"], then["numbers"], strict=True)
+    )
+    if not close or now["shape"] != then["shape"] or now["object"] != then["object"]:
+        raise DataError(
+            str(path),
+            f"was made from other data: {then['shape']} patterns and an object of "
+            f"{then['object']}; these are {now['shape']} and {now['object']}.",
+            "Restore the data, positions or mask, or start a new run in another folder.",
+        )
+
+
+def _first_line(error: Exception) -> str:
+    """torch explains at length; the first line says what happened."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 def _same_config(now: dict[str, Any], then: dict[str, Any]) -> None:
-    changed = [
-        name
-        for name in _differing(now, then)
+    changed = {
+        name: values
+        for name, values in _differing(now, then).items()
         if not any(name == free or name.startswith(f"{free}.") for free in _FREE_FIELDS)
-    ]
+    }
     if changed:
+        found = ", ".join(f"{a!r} instead of {b!r}" for a, b in changed.values())
         raise ConfigError(
             ", ".join(changed),
-            "differs from the run that --resume goes on with.",
+            f"differs from the run that --resume goes on with: {found}.",
             "Restore the old value, or start a new run in another folder.",
         )
 
 
-def _differing(now: Any, then: Any, prefix: str = "") -> list[str]:
+def _differing(now: Any, then: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """Field -> (value now, value then)."""
     if isinstance(now, dict) and isinstance(then, dict):
-        keys = sorted(now.keys() | then.keys())
-        return [
-            name
-            for key in keys
-            for name in _differing(now.get(key), then.get(key), f"{prefix}{key}.")
-        ]
-    return [] if now == then else [prefix.rstrip(".")]
+        return {
+            name: values
+            for key in sorted(now.keys() | then.keys())
+            for name, values in _differing(now.get(key), then.get(key), f"{prefix}{key}.").items()
+        }
+    return {} if now == then else {prefix.rstrip("."): (now, then)}

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 import fastpty
 from fastpty.errors import FastptyError, OutputError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from fastpty.config import ReconConfig
 
 __all__ = ["app", "main"]
 
@@ -41,7 +47,7 @@ class _State:
 
 
 def _set_debug(value: bool) -> bool:
-    _State.debug = value or _State.debug
+    _State.debug = value
     return value
 
 
@@ -56,7 +62,8 @@ def main() -> None:
         app()
     except FastptyError as error:
         if _State.debug:
-            raise
+            traceback.print_exc()
+            sys.exit(EXIT_USER_ERROR)
         console = Console(stderr=True)
         console.print("[bold red]Error:[/bold red]", end=" ")
         console.print(str(error), markup=False, highlight=False, soft_wrap=True)
@@ -101,7 +108,7 @@ def recon(
     if resume and overwrite:
         raise FastptyError("--resume", "and --overwrite contradict each other.", "Give one.")
     config = _load(config_file, overrides, device)
-    folder = output or Path(config.output.folder or Path("output") / config_file.stem)
+    folder = output or _output_folder(config, config_file)
     console = Console(stderr=as_json)
     report = run_job(
         config, config_file.parent, folder, console, resume=resume, overwrite=overwrite
@@ -109,7 +116,13 @@ def recon(
     if as_json:
         typer.echo(json.dumps(report.summary))
     if not report.finished:
-        console.print("Go on with: fastpty recon --resume")
+        chosen = "" if output is None else f" -o {output}"
+        console.print(
+            f"Go on with: fastpty recon {config_file}{chosen} --resume",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
         raise typer.Exit(EXIT_INTERRUPTED)
 
 
@@ -124,12 +137,10 @@ def validate(
     """Check a config and its data, and say what a run would do; nothing is written."""
     from dataclasses import asdict
 
-    from fastpty.job import print_preflight
+    from fastpty.job import print_preflight, set_up
     from fastpty.preflight import preflight
-    from fastpty.recon import Reconstruction
 
-    config = _load(config_file, overrides, device)
-    run = Reconstruction.from_config(config, config_file.parent)
+    run, _ = set_up(_load(config_file, overrides, device), config_file.parent)
     findings = preflight(run)
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings]))
@@ -170,8 +181,8 @@ def init(
     target = output or Path(f"{data_file.stem}.yaml")
     if target.exists():
         raise OutputError(str(target), "exists already.", "Choose another name with -o.")
-    # The config names its data relative to itself.
-    text = initial_config(data_file.resolve(), open_scan(data_file, dataset=dataset))
+    with open_scan(data_file, dataset=dataset) as scan:
+        text = initial_config(data_file.resolve(), scan)
     try:
         with atomic_path(target) as path:
             path.write_text(text, encoding="utf-8")
@@ -188,7 +199,7 @@ def schema(
     from fastpty.config import ReconConfig
     from fastpty.simulate import SimulateConfig
 
-    models = {"recon": ReconConfig, "simulate": SimulateConfig}
+    models: dict[str, type[BaseModel]] = {"recon": ReconConfig, "simulate": SimulateConfig}
     if of not in models:
         raise FastptyError("schema", f"must be one of {', '.join(models)}, got {of!r}.")
     typer.echo(json.dumps(models[of].model_json_schema(), indent=2))
@@ -230,11 +241,20 @@ def simulate(
     console.print(f"{path} written.", highlight=False, soft_wrap=True)
 
 
-def _load(config_file: Path, overrides: list[str] | None, device: str | None) -> Any:
+def _load(config_file: Path, overrides: list[str] | None, device: str | None) -> ReconConfig:
     from fastpty.config import ReconConfig, load_config
 
     extra = [] if device is None else [f"device={device}"]
     return load_config(ReconConfig, config_file, [*(overrides or []), *extra])
+
+
+def _output_folder(config: ReconConfig, config_file: Path) -> Path:
+    from fastpty.config import resolve_path
+
+    named = config.output.folder
+    if named is None:
+        return Path("output") / config_file.stem
+    return resolve_path("output.folder", named, Path())
 
 
 def _print_tree(content: dict[str, Any], console: Console, indent: str = "") -> None:

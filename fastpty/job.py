@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from rich.console import Console
 from fastpty.atomic import atomic_path
 from fastpty.checkpoint import CHECKPOINT_NAME, read_checkpoint
 from fastpty.config import ReconConfig, resolve_path
+from fastpty.config.data import ArrayFile
 from fastpty.errors import FastptyError, OutputError
 from fastpty.figures import save_figures
 from fastpty.metrics import displacement
@@ -21,9 +23,9 @@ from fastpty.observers import Checkpoints, Interrupt, ProgressDisplay
 from fastpty.preflight import Finding, preflight
 from fastpty.recon import Reconstruction
 from fastpty.results import Results, write_results
-from fastpty.truth import compare_with_truth
+from fastpty.truth import Truth, compare_with_truth, read_truth
 
-__all__ = ["JobReport", "print_preflight", "run_job"]
+__all__ = ["JobReport", "print_preflight", "run_job", "set_up"]
 
 RESULT_NAME = "reconstruction.h5"
 CONFIG_NAME = "config.yaml"
@@ -37,6 +39,44 @@ class JobReport:
     folder: Path
     finished: bool
     summary: dict[str, Any]
+
+
+def set_up(config: ReconConfig, folder: Path) -> tuple[Reconstruction, Truth | None]:
+    """Read everything that the config names. Its paths become absolute: a copy of it, in
+    whatever folder, then means the same.
+
+    Parameters
+    ----------
+    folder : relative paths in the config start here.
+
+    Raises
+    ------
+    ConfigError, DataError : naming the field, what was found and what to do.
+    """
+    config = _with_absolute_paths(config, folder)
+    run = Reconstruction.from_config(config, folder)
+    if config.truth is None:
+        return run, None
+    return run, read_truth(Path(config.truth), run.measurements)
+
+
+def _with_absolute_paths(config: ReconConfig, folder: Path) -> ReconConfig:
+    def absolute(field: str, path: str) -> str:
+        return os.path.abspath(resolve_path(field, path, folder))
+
+    config = config.model_copy(deep=True)
+    sections: dict[str, ArrayFile | None] = {
+        "data": config.data,
+        "data.mask": config.data.mask,
+        "scan.positions": config.scan.positions,
+        "probe.start": config.probe.start,
+    }
+    for name, section in sections.items():
+        if section is not None:
+            section.path = absolute(f"{name}.path", section.path)
+    if config.truth is not None:
+        config.truth = absolute("truth", config.truth)
+    return config
 
 
 def run_job(
@@ -63,37 +103,42 @@ def run_job(
     """
     if not resume and not overwrite:
         _refuse_overwriting(output)
-    truth = None if config.truth is None else resolve_path("truth", config.truth, folder)
-    run = Reconstruction.from_config(config, folder)
+    run, truth = set_up(config, folder)
     if resume:
         read_checkpoint(run, output / CHECKPOINT_NAME)
     console.print(f"[bold]{run.measurements.source}[/bold] on {run.model.probe.device}")
     print_preflight(preflight(run), console)
-    _prepare(output, config)
+    _prepare(output, run.config)
 
-    interrupt = Interrupt(console)
+    interrupt, display = Interrupt(console), ProgressDisplay(console)
     try:
-        run.run([interrupt, ProgressDisplay(console), Checkpoints(output, console)])
+        run.run([interrupt, display, Checkpoints(output, console)])
     finally:
         interrupt.restore()
+        display.close()
     results = run.results()
-    try:
-        write_results(results, output / RESULT_NAME)
-    except OSError as error:
-        raise OutputError(
-            str(output / RESULT_NAME),
-            f"could not be written ({error}).",
-            "Make room, then go on with --resume: the checkpoint holds the state.",
-        ) from error
-    if config.output.figures:
-        _draw(results, output / "figures", console)
     summary = _summary(run, results, output)
     if truth is not None:
         _add_truth(summary, results, truth, console)
-    with atomic_path(output / SUMMARY_NAME) as path:
-        path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    _write(results, summary, output)
+    if config.output.figures:
+        _draw(results, output / "figures", console)
     _print_summary(summary, console)
     return JobReport(output, run.finished, summary)
+
+
+def _write(results: Results, summary: dict[str, Any], output: Path) -> None:
+    try:
+        write_results(results, output / RESULT_NAME)
+        with atomic_path(output / SUMMARY_NAME) as path:
+            path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        kept = (output / CHECKPOINT_NAME).exists()
+        raise OutputError(
+            str(output),
+            f"the results could not be written ({' '.join(str(error).split())}).",
+            "Make room, then go on with --resume from the checkpoint." if kept else "Make room.",
+        ) from error
 
 
 def print_preflight(findings: list[Finding], console: Console) -> None:
@@ -108,7 +153,7 @@ def print_preflight(findings: list[Finding], console: Console) -> None:
 
 def _refuse_overwriting(output: Path) -> None:
     for name in (RESULT_NAME, CHECKPOINT_NAME):
-        if (output / name).exists():
+        if os.path.exists(output / name):
             raise OutputError(
                 str(output),
                 f"holds the {name} of an earlier run.",
@@ -151,10 +196,10 @@ def _summary(run: Reconstruction, results: Results, output: Path) -> dict[str, A
     }
 
 
-def _add_truth(summary: dict[str, Any], results: Results, truth: Path, console: Console) -> None:
+def _add_truth(summary: dict[str, Any], results: Results, truth: Truth, console: Console) -> None:
     try:
         agreement = compare_with_truth(results, truth)
-    except (FastptyError, ValueError) as error:
+    except ValueError as error:
         console.print(f"No comparison with the truth: {error}", style="yellow")
         return
     summary["truth"] = {

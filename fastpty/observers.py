@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -77,6 +78,10 @@ class ProgressDisplay(Observer):
             )
 
     def ended(self, run: Reconstruction) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the terminal back, also when the run broke off."""
         if self._progress is not None:
             self._progress.stop()
 
@@ -135,6 +140,8 @@ class Interrupt(Observer):
 
     def started(self, run: Reconstruction) -> None:
         self._run = run
+        if threading.current_thread() is not threading.main_thread():
+            return  # Python gives signals to the main thread alone
         for number in self.SIGNALS:
             self._before[number] = signal.signal(number, self._stop)
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from fastpty.recon import Reconstruction
@@ -15,6 +16,8 @@ __all__ = ["Finding", "preflight"]
 # A scan denser than this linear overlap of neighbouring probes reconstructs well; below it, the
 # solution is no longer unique (Bunk et al., Ultramicroscopy 108 (2008) 481: 60 % is the optimum).
 LEAST_OVERLAP = 0.5
+# Even a point-like reflection spreads over its neighbours by more than a tenth.
+HOT = 10.0
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,26 @@ def _patterns(run: Reconstruction) -> Finding:
     layout = f"{scan[0]} x {scan[1]} scan" if scan else f"{count} positions"
     total = float(patterns.mean.sum())
     text = f"{layout}, {ny} x {nx} px, {total:.3g} counts in the mean pattern"
-    peak_scan = patterns.mean.max() > 1000 * np.median(patterns.mean[patterns.mean > 0])
-    hot = int((patterns.mean > 20 * np.percentile(patterns.mean, 99.9)).sum())
-    warning = ""
-    if peak_scan and hot:
-        warning = f"{hot} pixels are over 20 times brighter than the rest: hot? see data.mask"
-    return Finding("patterns", text, warning)
+    hot = _hot_pixels(patterns.mean)
+    if not hot:
+        return Finding("patterns", text)
+    return Finding(
+        "patterns",
+        text,
+        f"{hot} pixels are over {HOT:g} times brighter than all around them: hot? see data.mask",
+    )
+
+
+def _hot_pixels(mean: NDArray[np.float64]) -> int:
+    """Pixels of the mean pattern that stand alone, and count beside the bright field.
+
+    The second largest value of the 3 x 3 pixels around a peak is its brightest neighbour; the
+    largest of these is a level that no lone pixel can make. A beam that fills one detector pixel
+    would be called hot, but nothing interferes in such a pattern.
+    """
+    around = sliding_window_view(np.pad(mean, 1, mode="wrap"), (3, 3))
+    second = np.sort(around.reshape(*mean.shape, 9), axis=-1)[..., -2]
+    return int(((mean > HOT * second) & (mean > 0.1 * second.max())).sum())
 
 
 def _sampling(run: Reconstruction) -> Finding:
@@ -111,15 +128,15 @@ def _probe(run: Reconstruction) -> Finding:
 
 def _canvas(run: Reconstruction) -> Finding:
     modes, slices, height, width = run.model.phase.shape
-    text = f"{modes} mode, {slices} slices of {height} x {width} px"
-    thickness, warning = run.model.thickness, ""
+    text = f"{modes} x {slices} slices of {height} x {width} px"
+    thickness = run.model.thickness
     if thickness is not None:
         text += f", {slices * thickness:.4g} A thick"
         beam = run.config.beam
         if beam is not None and run.measurements.wavelength is not None:
             depth = 2 * run.measurements.wavelength / (beam.semiangle_mrad * 1e-3) ** 2
             text += f" (aperture-limited depth resolution {depth:.3g} A)"
-    return Finding("object", text, warning)
+    return Finding("object", text)
 
 
 def _memory(run: Reconstruction) -> Finding:
@@ -141,7 +158,7 @@ def _memory(run: Reconstruction) -> Finding:
     )
     available = _available_memory(run)
     warning = ""
-    if available is not None and estimate > available:
+    if available is not None and estimate - held - unknowns > available:  # those are there already
         warning = f"only {_gib(available)} are free: lower optimise.batch_size"
     return Finding("memory", text, warning)
 

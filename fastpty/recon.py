@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -107,7 +106,7 @@ class Reconstruction:
 
         Raises
         ------
-        FastptyError : the loss is no longer a finite number.
+        FastptyError : the loss or an unknown is no longer finite.
         """
         for observer in observers:
             observer.started(self)
@@ -125,12 +124,7 @@ class Reconstruction:
     def _iterate(self) -> IterationReport:
         begun = time.perf_counter()
         report = self.engine.run_iteration(self.iteration + 1)
-        if not math.isfinite(report.loss):
-            raise FastptyError(
-                "optimise",
-                f"the loss became {report.loss} in iteration {self.iteration + 1}.",
-                "Lower the learning rates, or start from the last checkpoint with lower ones.",
-            )
+        self._refuse_divergence(report)
         self.iteration += 1
         apply_constraints(self.model, self.config.constraints, self.iteration)
         self.held_positions = self.model.rechoose_corners()
@@ -143,6 +137,20 @@ class Reconstruction:
         if not self.finished:
             self._snapshot_if_due()
         return report
+
+    def _refuse_divergence(self, report: IterationReport) -> None:
+        """The loss is taken before a step: the last step may break what it does not show yet."""
+        broken = [
+            name
+            for name, tensor in {"loss": torch.tensor(report.loss), **self.model.unknowns}.items()
+            if not bool(torch.isfinite(tensor).all())
+        ]
+        if broken:
+            raise FastptyError(
+                "optimise",
+                f"{', '.join(broken)} became infinite or NaN in iteration {self.iteration + 1}.",
+                "Lower the learning rates, and check the data for outliers.",
+            )
 
     def _snapshot_if_due(self) -> None:
         wanted = self.config.output.snapshots
@@ -197,7 +205,7 @@ class Reconstruction:
         return Results(
             amplitude=model.amplitude.detach().cpu().numpy(),
             phase=model.phase.detach().cpu().numpy(),
-            probe=model.probe.detach().cpu().numpy() * np.float32(counts),
+            probe=(model.probe.detach() * counts).cpu().numpy(),
             positions=model.positions,
             positions_start=model.positions_start,
             scan_shape=self.measurements.scan_shape,

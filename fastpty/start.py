@@ -77,8 +77,13 @@ def _start_probe(
                 f"is {section.modes}, but probe.start holds {len(given)} modes.",
                 f"Set probe.modes to at least {len(given)}.",
             )
-        if not np.abs(given).max() > 0:
-            raise DataError("probe.start", "is zero everywhere.")
+        empty = [i for i, mode in enumerate(given) if not np.abs(mode).max() > 0]
+        if empty:
+            raise DataError(
+                "probe.start",
+                f"is zero everywhere in mode {empty[0]} of {len(given)}.",
+                "Leave empty modes out: probe.modes grows what is missing.",
+            )
         return _more_modes(given, section.modes, section.mode_power)
     if config.beam is None or measurements.pixel_size is None or measurements.wavelength is None:
         raise ConfigError("probe.start", "is needed: there is no beam section.")
@@ -94,7 +99,14 @@ def _start_probe(
         raise ConfigError(
             "beam.semiangle_mrad", f"{error}.", "Check it against the calibration section."
         ) from error
-    return hermite_modes(probe, section.modes, section.mode_power)
+    return _grown(probe, section.modes, section.mode_power)
+
+
+def _grown(probe: NDArray[np.complex128], modes: int, power: float) -> NDArray[np.complex128]:
+    try:
+        return hermite_modes(probe, modes, power)
+    except ValueError as error:
+        raise ConfigError("probe.modes", f"{error}.", "Use fewer modes.") from error
 
 
 def _more_modes(given: NDArray[np.complex128], modes: int, power: float) -> NDArray[np.complex128]:
@@ -102,9 +114,10 @@ def _more_modes(given: NDArray[np.complex128], modes: int, power: float) -> NDAr
     if len(given) == modes:
         return given
     total = (np.abs(given) ** 2).sum()
-    basis = list(given / np.linalg.norm(given, axis=(1, 2), keepdims=True))
+    columns, _ = np.linalg.qr(given.reshape(len(given), -1).T)
+    basis = list(columns.T.reshape(given.shape))
     added: list[NDArray[np.complex128]] = []
-    for mode in hermite_modes(given[0], modes + 1, 0.5 / (modes + 1))[1:]:
+    for mode in _grown(given[0], modes + 1, 0.5 / (modes + 1))[1:]:
         rest = mode
         for _ in range(2):
             for other in basis:

@@ -2,20 +2,75 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from fastpty.errors import DataError
 from fastpty.figures.crop import scanned_area
+from fastpty.io.files import check_file
+from fastpty.measurements import Measurements
 from fastpty.metrics import PhaseAgreement, phase_agreement
 from fastpty.results import Results
 
-__all__ = ["compare_with_truth"]
+__all__ = ["Truth", "compare_with_truth", "read_truth"]
 
 
-def compare_with_truth(results: Results, path: Path) -> PhaseAgreement:
+@dataclass(frozen=True)
+class Truth:
+    """What ``fastpty simulate`` knows.
+
+    Parameters
+    ----------
+    phase : [Y, X] rad, summed along the beam.
+    positions : [N, 2] px, the top-left corner of each window in ``phase``.
+    """
+
+    phase: NDArray[np.float64]
+    positions: NDArray[np.float64]
+
+
+def read_truth(path: Path, measurements: Measurements) -> Truth:
+    """The truth in a simulated data file, checked against what is to be reconstructed.
+
+    Raises
+    ------
+    DataError : no such file, one without a truth, or one with another pixel size or number of
+        positions.
+    """
+    check_file("truth", path)
+    try:
+        with h5py.File(path, "r") as file:
+            phase = np.asarray(file["truth/phase"][()], np.float64)
+            positions = np.asarray(file["truth/positions_px"][()], np.float64)
+            pixel = float(file.attrs["pixel_size_A"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            "truth",
+            f"{path.name} holds no true phase ({' '.join(str(error).split())}).",
+            "Name a file that fastpty simulate wrote.",
+        ) from error
+    if positions.shape != measurements.positions.shape:
+        raise DataError(
+            "truth",
+            f"{path.name} has {len(positions)} positions, the data {len(measurements.positions)}.",
+            "Name the truth of the same scan.",
+        )
+    found = measurements.pixel_size
+    if found is None or not np.allclose(found, pixel, rtol=1e-3, atol=0):
+        shown = "none" if found is None else " x ".join(f"{d:.5g}" for d in found) + " A"
+        raise DataError(
+            "truth",
+            f"{path.name} has a pixel of {pixel:.5g} A, the reconstruction {shown}.",
+            f"Set calibration.pixel_size to {pixel:.5g}.",
+        )
+    return Truth(phase, positions)
+
+
+def compare_with_truth(results: Results, truth: Truth) -> PhaseAgreement:
     """Correlation of the z-summed phase with the truth, over the scanned area.
 
     Offset, ramp and a small shift are removed; see :func:`fastpty.metrics.phase_agreement`. The
@@ -23,32 +78,10 @@ def compare_with_truth(results: Results, path: Path) -> PhaseAgreement:
 
     Raises
     ------
-    DataError : the file holds no truth, or one with another pixel size or number of positions.
+    ValueError : too little of the two overlaps, or one of them is flat.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            truth = file["truth/phase"][()]
-            positions = file["truth/positions_px"][()]
-            pixel = float(np.ravel(file.attrs["pixel_size_A"])[0])
-    except FileNotFoundError as error:
-        raise DataError("truth", f"{str(path)!r} does not exist.", "Check the path.") from error
-    except (OSError, KeyError) as error:
-        raise DataError(
-            "truth", f"{path.name} holds no true phase ({error}).", "Was it simulated by fastpty?"
-        ) from error
-    if positions.shape != results.positions.shape:
-        raise DataError(
-            "truth",
-            f"{path.name} has {len(positions)} positions, the data {len(results.positions)}.",
-        )
-    if results.pixel_size is None or not np.allclose(results.pixel_size, pixel, rtol=1e-3):
-        raise DataError(
-            "truth",
-            f"{path.name} has a pixel of {pixel:.5g} A, the reconstruction {results.pixel_size}.",
-            "Set calibration.pixel_size to the simulation's.",
-        )
     area = scanned_area(results)
     phase = results.phase.sum(axis=1).mean(axis=0)[area]
-    frame = (positions - results.positions).mean(axis=0)
+    frame = (truth.positions - results.positions).mean(axis=0)
     origin = np.array([area[0].start, area[1].start])
-    return phase_agreement(phase, truth, offset=(frame + origin).tolist())
+    return phase_agreement(phase, truth.phase, offset=(frame + origin).tolist())
