@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ class DiscFit:
 def fit_disc(mean_pattern: NDArray[np.floating]) -> DiscFit:
     """Disc of the same area as the pixels above half of the disc's own level.
 
+    A pixel on the rim counts by its share: linearly from a quarter of the level to three quarters.
     The level is the median over the disc, found by iteration from the 99.9th percentile, so that
     strong diffraction inside the disc does not move the threshold. A pixel brighter than all of
     its neighbours is lowered to the brightest of them first: hot pixels stand alone, discs do not.
@@ -41,11 +43,15 @@ def fit_disc(mean_pattern: NDArray[np.floating]) -> DiscFit:
     for _ in range(10):
         level = float(np.median(pattern[disc]))
         disc = pattern > 0.5 * level
-    y, x = np.nonzero(disc)
-    return DiscFit(float(np.sqrt(len(y) / np.pi)), (float(y.mean()), float(x.mean())))
+    rim = _brightest_neighbour(disc) & (_brightest_neighbour(~disc) | ~disc)
+    weight = np.where(rim, np.clip(2 * pattern / level - 0.5, 0, 1), disc)
+    y, x = np.indices(pattern.shape)
+    area = float(weight.sum())
+    centre = (float((weight * y).sum()) / area, float((weight * x).sum()) / area)
+    return DiscFit(float(np.sqrt(area / np.pi)), centre)
 
 
-def _brightest_neighbour(pattern: NDArray[np.floating]) -> NDArray[np.floating]:
+def _brightest_neighbour(pattern: NDArray[Any]) -> NDArray[Any]:
     """Maximum over the eight pixels around each; beyond the edge there is nothing."""
     ny, nx = pattern.shape
     padded = np.pad(pattern, 1)

@@ -94,8 +94,10 @@ class Patterns:
         offset = [-(n // 2) if zero_frequency == "centre" else 0 for n in scan.shape[1:]]
         for start, piece in scan.pieces():
             good = piece if mask is None else np.where(mask, piece, np.zeros((), piece.dtype))
-            _check_counts(scan, start, good)
-            data[start : start + len(good)] = np.roll(good, offset, axis=(1, 2))
+            with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+                values = good.astype(kept, copy=False)
+            _check_counts(scan, start, values)
+            data[start : start + len(values)] = np.roll(values, offset, axis=(1, 2))
         corner_mask = None if mask is None else np.roll(mask, offset, axis=(0, 1))
         return cls(data, corner_mask)
 
@@ -107,7 +109,7 @@ def _mean(data: NDArray[Any]) -> NDArray[np.float64]:
 def _check_counts(scan: RawScan, start: int, piece: NDArray[Any]) -> None:
     if piece.dtype.kind == "u":
         return
-    bad = ~np.isfinite(piece) if piece.dtype.kind == "f" else np.zeros(piece.shape, bool)
+    bad = ~np.isfinite(piece)
     what = "NaN or infinite"
     fix = "Name the bad pixels in data.mask, or repair the file."
     if not bad.any():
