@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zipfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -84,10 +85,11 @@ def read_checkpoint(run: Reconstruction, path: Path) -> None:
     if not path.is_file():
         raise DataError("--resume", f"there is no {path}.", "Start the run without --resume.")
     try:
+        _check_sums(path)
         state = torch.load(path, map_location=run.model.probe.device, weights_only=True)
     except Exception as error:  # whatever the unpickler makes of arbitrary bytes
         raise DataError(
-            str(path), f"is damaged or no checkpoint ({_first_line(error)}).", _ANEW
+            str(path), f"is damaged or no checkpoint ({type(error).__name__}).", _ANEW
         ) from error
     if not isinstance(state, dict) or state.get("format_version") != FORMAT_VERSION:
         raise DataError(str(path), "is no checkpoint of this version of fastpty.", _ANEW)
@@ -97,6 +99,14 @@ def read_checkpoint(run: Reconstruction, path: Path) -> None:
         _restore(run, state)
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
         raise DataError(str(path), f"is incomplete ({_first_line(error)}).", _ANEW) from error
+
+
+def _check_sums(path: Path) -> None:
+    """torch writes a zip archive with checksums, and does not compare them on reading."""
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(damaged)
 
 
 def _restore(run: Reconstruction, state: dict[str, Any]) -> None:
@@ -132,7 +142,12 @@ def _fingerprint(run: Reconstruction) -> dict[str, Any]:
     return {
         "shape": list(patterns.shape),
         "object": list(run.model.phase.shape),
-        "numbers": [patterns.scale, run.model.power_start, *start.mean(0), *start.std(0)],
+        "numbers": [
+            patterns.scale,
+            run.model.power_start,
+            *start.mean(axis=0).tolist(),
+            *start.std(axis=0).tolist(),
+        ],
     }
 
 

@@ -21,9 +21,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 def test_equals_the_reference(tiny: Tiny, propagator: str) -> None:
     section = {"tilt_mrad": [3.0, -5.0], "propagator": propagator}
     model = tiny_run(tiny, object=section).model
-    model.phase += 0.3 * torch.randn(
-        model.phase.shape, generator=torch.Generator().manual_seed(0)
-    )
+    model.phase += 0.3 * torch.randn(model.phase.shape, generator=torch.Generator().manual_seed(0))
     index = torch.tensor([7, 0, 29])
     expected = reference.multislice_intensity(
         model.probe.to(torch.complex128),
