@@ -24,6 +24,10 @@ class FastptyError(Exception):
         self.fix = fix
         super().__init__(f"{field}: {found}" + (f" {fix}" if fix else ""))
 
+    def __reduce__(self) -> tuple[type[FastptyError], tuple[str, str, str]]:
+        # An exception is rebuilt from its message alone, which a pool of workers could not.
+        return type(self), (self.field, self.found, self.fix)
+
 
 class ConfigError(FastptyError):
     """The configuration contradicts itself, or the rules of its schema."""

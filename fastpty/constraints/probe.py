@@ -22,11 +22,11 @@ def orthogonal_modes(model: Model, config: ConstraintConfig) -> None:
     modes = model.probe.reshape(model.probe.shape[0], -1).to(torch.complex128)
     gram = modes.conj() @ modes.T
     power = gram.diagonal().real
+    rounding = torch.finfo(model.probe.real.dtype).eps
     overlap = (gram - torch.diag(gram.diagonal())).abs()
-    rounding = torch.finfo(model.probe.real.dtype).eps * (power[:, None] * power).sqrt()
-    if (overlap <= rounding).all():
-        order = power.argsort(descending=True, stable=True)
-        model.probe.copy_(model.probe[order])
+    if (overlap <= rounding * (power[:, None] * power).sqrt()).all():
+        if (power.diff() > rounding * power[1:]).any():
+            model.probe.copy_(model.probe[power.argsort(descending=True, stable=True)])
         return
     _, vectors = torch.linalg.eigh(gram)
     rotation = vectors.flip(1)  # eigh sorts ascending
