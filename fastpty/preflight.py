@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastpty.recon import Reconstruction
 
-__all__ = ["Finding", "preflight"]
+__all__ = ["Finding", "Memory", "estimate_memory", "preflight"]
 
 # A scan denser than this linear overlap of neighbouring probes reconstructs well; below it, the
 # solution is no longer unique (Bunk et al., Ultramicroscopy 108 (2008) 481: 60 % is the optimum).
@@ -64,7 +64,7 @@ def _hot_pixels(mean: NDArray[np.float64]) -> int:
     """
     around = sliding_window_view(np.pad(mean, 1, mode="wrap"), (3, 3))
     second = np.sort(around.reshape(*mean.shape, 9), axis=-1)[..., -2]
-    return int(((mean > HOT * second) & (mean > 0.1 * second.max())).sum())
+    return int(((mean > HOT * second) & (mean > 0.5 * second.max())).sum())
 
 
 def _sampling(run: Reconstruction) -> Finding:
@@ -139,26 +139,44 @@ def _canvas(run: Reconstruction) -> Finding:
     return Finding("object", text)
 
 
-def _memory(run: Reconstruction) -> Finding:
-    """Estimate of the peak: what is held, and what autograd stores for one batch."""
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on the device at the peak of an iteration."""
+
+    patterns: int
+    waves: int
+    unknowns: int
+
+    @property
+    def total(self) -> int:
+        return self.patterns + self.waves + self.unknowns
+
+
+def estimate_memory(run: Reconstruction) -> Memory:
+    """What is held throughout, and what autograd stores for one batch."""
     batch = min(run.config.optimise.batch_size, len(run.measurements.patterns))
     modes, ny, nx = run.model.probe.shape
     slices = run.model.phase.shape[1]
-    wave = batch * modes * ny * nx * 8
+    wave = batch * modes * ny * nx * run.model.probe.element_size()
     # Per slice autograd keeps the waves before transmission and before propagation; about four
     # more waves live at the detector and in the transforms' work space.
     waves = (2 * slices + 4) * wave
-    held = run.measurements.patterns.nbytes
-    unknowns = sum(t.nbytes for t in run.model.unknowns.values())
     # Each unknown, its gradient, Adam's two moments and a work copy.
-    estimate = held + waves + 5 * unknowns
+    unknowns = 5 * sum(t.nbytes for t in run.model.unknowns.values())
+    return Memory(run.measurements.patterns.nbytes, waves, unknowns)
+
+
+def _memory(run: Reconstruction) -> Finding:
+    memory = estimate_memory(run)
     text = (
-        f"about {_gib(estimate)} at the peak: patterns {_gib(held)}, waves of a batch "
-        f"{_gib(waves)}, unknowns with gradients and moments {_gib(5 * unknowns)}"
+        f"about {_gib(memory.total)} at the peak: patterns {_gib(memory.patterns)}, waves of a "
+        f"batch {_gib(memory.waves)}, unknowns with gradients and moments {_gib(memory.unknowns)}"
     )
     available = _available_memory(run)
+    # The patterns, and one fifth of what the unknowns need, are there already.
+    needed = memory.waves + memory.unknowns * 4 // 5
     warning = ""
-    if available is not None and estimate - held - unknowns > available:  # those are there already
+    if available is not None and needed > available:
         warning = f"only {_gib(available)} are free: lower optimise.batch_size"
     return Finding("memory", text, warning)
 

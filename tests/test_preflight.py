@@ -1,0 +1,167 @@
+"""What is said before a run: nothing about a good case, one warning for each thing wrong."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fastpty import preflight as module
+from fastpty.preflight import Finding, estimate_memory, preflight
+from tests.recon_cases import PIXEL, SCAN, STEP, WINDOW, Tiny, make_tiny, tiny_run
+from tests.tolerances import bound
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    return make_tiny(tmp_path_factory.mktemp("tiny"))
+
+
+def _warnings(findings: list[Finding]) -> dict[str, str]:
+    return {finding.subject: finding.warning for finding in findings if finding.warning}
+
+
+def _with_patterns(tiny: Tiny, folder: Path, patterns: NDArray[np.float64]) -> Tiny:
+    """The tiny experiment with other patterns [30, Ny, Nx]."""
+    with h5py.File(folder / "tiny.h5", "w") as file:
+        file["data"] = patterns.astype(np.float32).reshape(*SCAN, *WINDOW)
+    return replace(tiny, folder=folder)
+
+
+def test_a_good_case(tiny: Tiny) -> None:
+    findings = preflight(tiny_run(tiny))
+    assert _warnings(findings) == {}
+    text = {finding.subject: finding.text for finding in findings}
+    assert list(text) == ["patterns", "sampling", "bright field", "probe", "object", "memory"]
+    assert text["patterns"] == "5 x 6 scan, 24 x 20 px, 1e+04 counts in the mean pattern"
+    assert text["sampling"].startswith("dx 0.4 A, dk 0.1042 x 0.125 1/A, window 9.6 x 8 A")
+    assert "nearest neighbour 1 A" in text["probe"]
+    assert text["object"].startswith("1 x 2 slices of 40 x 40 px, 40 A thick")
+
+
+def test_pixel_units(tiny: Tiny) -> None:
+    path = str(tiny.folder / "tiny.h5")
+    run = tiny_run(
+        tiny,
+        units="pixel",
+        beam=None,
+        calibration=None,
+        object={"slices": 1},
+        scan={"step": [STEP[0] / PIXEL, STEP[1] / PIXEL]},
+        probe={"start": {"path": path, "dataset": "probe"}},
+    )
+    findings = preflight(run)
+    assert _warnings(findings) == {}
+    assert [f.subject for f in findings] == ["patterns", "sampling", "probe", "object", "memory"]
+    assert "nearest neighbour 2.5 px" in findings[2].text
+
+
+@pytest.mark.parametrize(
+    ("changes", "subject", "message"),
+    [
+        (
+            {"calibration": {"pixel_size": PIXEL * 1.25}},
+            "bright field",
+            "radii differ: check calibration, energy_kv, semiangle_mrad",
+        ),
+        ({"scan": {"step": 2.5}}, "probe", "little overlap"),
+        ({"beam": {"aberrations": {"defocus": 400}}}, "probe", "of the probe lies at the window's"),
+    ],
+    ids=["calibration", "overlap", "window"],
+)
+def test_settings_that_look_wrong(
+    tiny: Tiny, changes: dict[str, Any], subject: str, message: str
+) -> None:
+    warnings = _warnings(preflight(tiny_run(tiny, **changes)))
+    assert list(warnings) == [subject]
+    assert message in warnings[subject]
+
+
+def test_a_disc_off_the_centre(tiny: Tiny, tmp_path: Path) -> None:
+    moved = _with_patterns(tiny, tmp_path, np.roll(tiny.patterns, 3, axis=1))
+    warnings = _warnings(preflight(tiny_run(moved)))
+    assert list(warnings) == ["bright field"]
+    assert re.fullmatch(r"the disc is 3.\d px off \[12, 10\]: .*", warnings["bright field"])
+
+
+@pytest.mark.parametrize(("y", "x"), [(0, 0), (12, 17), (11, 19)])
+def test_a_hot_pixel(tiny: Tiny, tmp_path: Path, y: int, x: int) -> None:
+    patterns = tiny.patterns.copy()
+    patterns[:, y, x] = patterns.max()
+    warnings = _warnings(preflight(tiny_run(_with_patterns(tiny, tmp_path, patterns))))
+    assert list(warnings) == ["patterns"]
+    assert warnings["patterns"].startswith("1 pixels are over 10 times brighter than all around")
+
+
+def test_a_masked_hot_pixel_is_none(tiny: Tiny, tmp_path: Path) -> None:
+    patterns = tiny.patterns.copy()
+    patterns[:, 2, 3] = 1e9
+    good = np.ones(WINDOW, bool)
+    good[2, 3] = False
+    np.save(tmp_path / "mask.npy", good)
+    hot = _with_patterns(tiny, tmp_path, patterns)
+    run = tiny_run(hot, data={"mask": {"path": str(tmp_path / "mask.npy")}})
+    assert _warnings(preflight(run)) == {}
+
+
+def test_single_counts_are_not_hot(tiny: Tiny, tmp_path: Path) -> None:
+    """At a low dose the dark field of the mean pattern is lone counts beside zeros."""
+    dark = np.random.default_rng(0).poisson(tiny.patterns * 1e-2)
+    assert (dark.mean(axis=0) == 0).any()
+    run = tiny_run(_with_patterns(tiny, tmp_path, dark.astype(float)))
+    assert "patterns" not in _warnings(preflight(run))
+
+
+def test_too_little_memory(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tiny_run(tiny)
+    monkeypatch.setattr(module, "_available_memory", lambda run: 1000)
+    warnings = _warnings(preflight(run))
+    assert warnings == {"memory": "only 0 MiB are free: lower optimise.batch_size"}
+
+
+# Peak memory of an iteration in a process of its own, over that of a small one.
+MEASURE = """
+import json, resource, sys
+from pathlib import Path
+from fastpty.preflight import estimate_memory
+from tests.recon_cases import Tiny, tiny_run
+
+def peak():
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+tiny = Tiny(Path(sys.argv[1]), *[None] * 5)
+tiny_run(tiny).engine.run_iteration(1)
+before = peak()
+# The same patterns are few; many modes and slices make the waves large.
+changes = {"probe": {"modes": 30, "mode_power": 0.01}, "object": {"slices": 8},
+           "optimise": {"batch_size": 30}}
+run = tiny_run(tiny, **changes)
+run.engine.run_iteration(1)
+print(json.dumps([peak() - before, estimate_memory(run).total]))
+"""
+
+
+def test_the_memory_estimate_is_right_within_a_factor(tiny: Tiny) -> None:
+    pytest.importorskip("resource", reason="POSIX")
+    command = [sys.executable, "-c", MEASURE, str(tiny.folder)]
+    root = Path(__file__).parents[1]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=True)
+    measured, estimated = (float(number) for number in done.stdout.strip("[]\n").split(","))
+    assert measured > 2**25  # far more than what the allocator keeps in reserve
+    assert 1 / bound("memory") < estimated / measured < bound("memory")
+
+
+def test_the_memory_estimate_follows_the_batch(tiny: Tiny) -> None:
+    small, large = (tiny_run(tiny, optimise={"batch_size": n}) for n in (5, 1000))
+    # No batch is larger than the scan.
+    assert estimate_memory(large).waves == 6 * estimate_memory(small).waves
+    assert estimate_memory(large).unknowns == estimate_memory(small).unknowns
