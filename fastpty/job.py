@@ -174,7 +174,6 @@ def _prepare(output: Path, config: ReconConfig) -> None:
 def _draw(results: Results, folder: Path, console: Console) -> None:
     """Figures are a view of the results: without them the run is still whole."""
     try:
-        folder.mkdir(exist_ok=True)
         save_figures(results, folder)
     except (FastptyError, OSError) as error:
         console.print(f"No figures: {error}", style="yellow")

@@ -162,7 +162,7 @@ def test_other_data_are_refused(tiny: Tiny, written: Path, tmp_path: Path) -> No
 
 
 def test_a_missing_one(tiny: Tiny, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="^--resume: there is no .*none.pt"):
+    with pytest.raises(DataError, match=r"^--resume: there is no .*none\.pt"):
         read_checkpoint(tiny_run(tiny), tmp_path / "none.pt")
 
 

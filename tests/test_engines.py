@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -156,7 +157,7 @@ def _orders(monkeypatch: pytest.MonkeyPatch, run: Reconstruction, iterations: in
 def test_every_pattern_once_an_iteration(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     for batches in _orders(monkeypatch, tiny_run(tiny), 2):
         assert [len(batch) for batch in batches] == [8, 8, 8, 6]
-        assert sorted(sum(batches, [])) == list(range(30))
+        assert sorted(itertools.chain(*batches)) == list(range(30))
 
 
 def test_the_order_follows_seed_and_iteration(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -192,7 +192,7 @@ def test_a_step_that_breaks_an_unknown_ends_the_run(
 
     monkeypatch.setattr(GradientEngine, "run_iteration", break_probe)
     with pytest.raises(
-        FastptyError, match="^optimise: probe became infinite or NaN in iteration 1"
+        FastptyError, match=r"^optimise: probe became infinite or NaN in iteration 1"
     ):
         run.run()
 

@@ -108,5 +108,5 @@ def test_a_missing_file(measurements: Measurements, file: Path) -> None:
 
 def test_no_hdf5_file(measurements: Measurements, file: Path) -> None:
     file.write_text("no HDF5")
-    with pytest.raises(DataError, match="^truth: truth.h5 holds no true phase"):
+    with pytest.raises(DataError, match=r"^truth: truth\.h5 holds no true phase"):
         read_truth(file, measurements)
