@@ -14,6 +14,8 @@
 #include "common/cpu_features.h"
 #include "common/simd.h"
 #include "common/thread_pool.h"
+#include "common/fft_plan.h"
+#include "multislice_intensity/multislice_intensity.h"
 #include "slice_transmit/slice_transmit.h"
 
 namespace py = pybind11;
@@ -162,6 +164,103 @@ void py_slice_transmit_backward(const std::string& dtype, std::int64_t positions
   });
 }
 
+// What forward and backward of multislice_intensity share, checked; it owns the transforms' plans.
+// Arrays are addresses, 0 where there is none, and stay the caller's.
+class MultisliceCall {
+ public:
+  MultisliceCall(std::int64_t positions, std::int64_t wave_modes, std::int64_t object_modes,
+                 std::int64_t slices, Pair window, Pair extent, std::int64_t transfers,
+                 std::int64_t tilts, std::uintptr_t spectrum, std::uintptr_t amplitude,
+                 std::uintptr_t phase, std::uintptr_t object, std::uintptr_t corner,
+                 std::uintptr_t shift, std::uintptr_t transfer, std::uintptr_t tilt_y,
+                 std::uintptr_t tilt_x, std::uintptr_t occupancy)
+      : y_(plan("window[0]", window[0])), x_(plan("window[1]", window[1])) {
+    check_at_least("positions", 0, positions);
+    check_at_least("wave_modes", 1, wave_modes);
+    check_at_least("object_modes", 1, object_modes);
+    check_at_least("slices", 1, slices);
+    check_at_least("transfers", 0, transfers);
+    check_pair("extent", extent);
+    if (tilts != 0 && tilts != positions) {
+      refuse("tilts", "must be 0 or one for each position", std::to_string(tilts));
+    }
+    for (int slot = 0; slot < y_.fft().length; ++slot) {
+      frequency_y_.push_back(y_.frequency(slot));
+    }
+    for (int slot = 0; slot < x_.fft().length; ++slot) {
+      frequency_x_.push_back(x_.frequency(slot));
+    }
+    const std::int64_t voxels = object == 0 ? object_modes * slices * extent[0] * extent[1] : 0;
+    a_.positions = positions;
+    a_.wave_modes = wave_modes;
+    a_.object_modes = object_modes;
+    a_.slices = slices;
+    a_.object_rows = extent[0];
+    a_.object_cols = extent[1];
+    a_.y = y_.fft();
+    a_.x = x_.fft();
+    a_.frequency_y = frequency_y_.data();
+    a_.frequency_x = frequency_x_.data();
+    a_.spectrum = pointer<const Complex<float>>("spectrum", spectrum, wave_modes);
+    a_.amplitude = pointer<const float>("amplitude", amplitude, voxels);
+    a_.phase = pointer<const float>("phase", phase, voxels);
+    a_.object = pointer<const Complex<float>>("object", object, 0);
+    a_.corner = pointer<const std::int64_t>("corner", corner, positions);
+    a_.shift = pointer<const float>("shift", shift, positions);
+    a_.transfer = pointer<const Complex<float>>("transfer", transfer, transfers);
+    a_.transfers = transfers;
+    a_.tilt_y = pointer<const Complex<float>>("tilt_y", tilt_y, tilts);
+    a_.tilt_x = pointer<const Complex<float>>("tilt_x", tilt_x, tilts);
+    a_.tilts = tilts;
+    a_.occupancy = pointer<const float>("occupancy", occupancy, object_modes);
+    check_windows(a_.corner, positions, window, extent);
+  }
+  MultisliceCall(const MultisliceCall&) = delete;
+  MultisliceCall& operator=(const MultisliceCall&) = delete;
+
+  void forward(std::uintptr_t intensity) const {
+    MultisliceForward arguments;
+    static_cast<MultisliceIntensity&>(arguments) = a_;
+    arguments.intensity = pointer<float>("intensity", intensity, a_.positions);
+    const py::gil_scoped_release no_gil;
+    multislice_intensity_forward(arguments);
+  }
+
+  void backward(std::uintptr_t grad_intensity, std::uintptr_t grad_object,
+                std::uintptr_t grad_amplitude, std::uintptr_t grad_phase,
+                std::uintptr_t grad_spectrum, std::uintptr_t grad_shift,
+                std::uintptr_t grad_occupancy) const {
+    MultisliceBackward arguments;
+    static_cast<MultisliceIntensity&>(arguments) = a_;
+    arguments.grad_intensity =
+        pointer<const float>("grad_intensity", grad_intensity, a_.positions);
+    arguments.grad_object = pointer<Complex<float>>("grad_object", grad_object, 0);
+    const bool pair = grad_amplitude != 0 || grad_phase != 0;
+    arguments.grad_amplitude = pointer<float>("grad_amplitude", grad_amplitude, pair);
+    arguments.grad_phase = pointer<float>("grad_phase", grad_phase, pair);
+    if ((grad_object != 0 && a_.object == nullptr) || (pair && a_.object != nullptr)) {
+      refuse("grad_object", "must be of the object's own kind", "the other kind");
+    }
+    arguments.grad_spectrum = pointer<Complex<float>>("grad_spectrum", grad_spectrum, 0);
+    arguments.grad_shift = pointer<double>("grad_shift", grad_shift, 0);
+    arguments.grad_occupancy = pointer<double>("grad_occupancy", grad_occupancy, 0);
+    const py::gil_scoped_release no_gil;
+    multislice_intensity_backward(arguments);
+  }
+
+ private:
+  static FftPlan plan(const char* argument, std::int64_t length) {
+    if (!has_fft(length)) {
+      refuse(argument, "must be 2^a 3^b 5^c from 2 to 512", std::to_string(length));
+    }
+    return FftPlan(static_cast<int>(length));
+  }
+
+  FftPlan y_, x_;
+  std::vector<int> frequency_y_, frequency_x_;
+  MultisliceIntensity a_{};
+};
+
 py::dict py_cpu_features() {
   const CpuFeatures& cpu = cpu_features();
   return py::dict("avx"_a = cpu.avx, "avx2"_a = cpu.avx2, "fma"_a = cpu.fma,
@@ -229,6 +328,21 @@ PYBIND11_MODULE(_core, m) {
   m.def("set_num_threads", &set_num_threads, "threads"_a,
         "The number of threads for the kernels, the caller's among them.");
   m.def("get_num_threads", &get_num_threads);
+
+  m.def("has_fft", &has_fft, "length"_a, "Whether the fused kernels cover this window length.");
+  py::class_<MultisliceCall>(m, "MultisliceIntensity",
+                             "One call of multislice_intensity: sizes and arrays, checked.")
+      .def(py::init<std::int64_t, std::int64_t, std::int64_t, std::int64_t, Pair, Pair,
+                    std::int64_t, std::int64_t, std::uintptr_t, std::uintptr_t, std::uintptr_t,
+                    std::uintptr_t, std::uintptr_t, std::uintptr_t, std::uintptr_t, std::uintptr_t,
+                    std::uintptr_t, std::uintptr_t>(),
+           py::kw_only(), "positions"_a, "wave_modes"_a, "object_modes"_a, "slices"_a, "window"_a,
+           "extent"_a, "transfers"_a, "tilts"_a, "spectrum"_a, "amplitude"_a, "phase"_a, "object"_a,
+           "corner"_a, "shift"_a, "transfer"_a, "tilt_y"_a, "tilt_x"_a, "occupancy"_a)
+      .def("forward", &MultisliceCall::forward, py::kw_only(), "intensity"_a)
+      .def("backward", &MultisliceCall::backward, py::kw_only(), "grad_intensity"_a,
+           "grad_object"_a, "grad_amplitude"_a, "grad_phase"_a, "grad_spectrum"_a, "grad_shift"_a,
+           "grad_occupancy"_a, "Gradients; the address 0 for one that is not wanted.");
 
   m.def("slice_transmit_forward", &py_slice_transmit_forward, py::kw_only(), "dtype"_a,
         "positions"_a, "wave_modes"_a, "object_modes"_a, "window"_a, "extent"_a, "object_strides"_a,

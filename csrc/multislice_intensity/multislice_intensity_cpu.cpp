@@ -1,0 +1,539 @@
+// One position of multislice_intensity; the equations are in multislice_intensity.h.
+//
+// Compiled once per instruction set, see common/simd.h. A wave of N x N pixels is 128 KiB at 128
+// pixels, and stays in the second-level cache from the probe to the detector. Two visits a slice:
+//
+//   columns   per strip of kLanes columns:  F_y^-1, transmit, F_y        (lanes = columns)
+//   rows      per block of kLanes rows:     F_x, propagate, F_x^-1       (lanes = rows)
+//
+// Between the two the wave is "half way": natural along x, in slot order along y. The transforms
+// never reorder (common/fft_plan.h). A block of rows is transposed on its way in and out, so both
+// visits run the same passes over strips. Flops and bytes are counted in docs/performance.md.
+//
+// All modes of a position go through a slice together, so that its window of the object, with the
+// sine and cosine of the phase, is made once for all probe modes.
+#include "multislice_intensity/multislice_intensity.h"
+
+#include "common/fft.h"
+
+namespace fastpty {
+namespace FASTPTY_SIMD {
+namespace {
+
+using Index = std::int64_t;
+
+constexpr double kTwoPi = 6.283185307179586476925;
+
+// sin and cos, to 1e-7 for |x| up to 10^4: reduction to |r| <= pi/4 in three steps (Cody & Waite),
+// then minimax polynomials (Moshier, Cephes).
+FASTPTY_INLINE void sin_cos(Real x, Real& sine, Real& cosine) {
+  const Real magic = broadcast(12582912.0f);  // 1.5 2^23: adding it rounds to an integer
+  const Real shifted = x * 0.636619772367581343f + magic;
+  // A cast between vectors keeps the bits.
+  const Int quadrant = (Int)shifted;
+  const Real k = shifted - magic;
+  const Real r = ((x - k * 1.5703125f) - k * 4.83751296997070313e-4f) - k * 7.5497899548918821e-8f;
+  const Real r2 = r * r;
+  const Real s = r + r * r2 * (-1.6666654611e-1f + r2 * (8.3321608736e-3f - r2 * 1.9515295891e-4f));
+  const Real c =
+      1.0f - 0.5f * r2 +
+      r2 * r2 * (4.166664568298827e-2f + r2 * (-1.388731625493765e-3f + r2 * 2.443315711809948e-5f));
+  const Int odd = -(quadrant & 1);
+  const Int sine_sign = (quadrant & 2) << 30;
+  const Int cosine_sign = ((quadrant + 1) & 2) << 30;
+  const Int s_bits = (Int)s, c_bits = (Int)c;
+  const Int sine_bits = ((s_bits & ~odd) | (c_bits & odd)) ^ sine_sign;
+  const Int cosine_bits = ((c_bits & ~odd) | (s_bits & odd)) ^ cosine_sign;
+  sine = (Real)sine_bits;
+  cosine = (Real)cosine_bits;
+}
+
+Index lanes_of(Index strip, Index cols) {
+  const Index left = cols - strip * kLanes;
+  return left < kLanes ? left : kLanes;
+}
+
+void copy(const float* from, float* to, Index count) {
+  for (Index i = 0; i < count; i += kLanes) store(to + i, load(from + i));
+}
+
+// What one position works with: the arguments, the tables, and its scratch memory.
+class Position {
+ public:
+  Position(const MultisliceIntensity& a, const MultisliceTables& t, Index j, float* scratch)
+      : a_(a), t_(t), j_(j), free_(scratch) {
+    block_ = take(t_.strips * kLanes * kWide);
+    windows_ = take(a_.object_modes * t_.wave_floats);
+    phasors_ = a_.object != nullptr ? nullptr : take(a_.object_modes * t_.wave_floats);
+    waves_ = take(a_.wave_modes * a_.object_modes * t_.wave_floats);
+    ramp_y_ = take(t_.blocks * kWide);
+    ramp_x_ = take((2 * a_.x.length + kWide) / kWide * kWide);
+    transfer_ = a_.tilts > 1 ? take(t_.slot_floats) : nullptr;
+    make_ramps();
+  }
+
+  // A piece of the scratch memory. Counts are multiples of kLanes, which keeps pieces aligned.
+  float* take(Index floats) {
+    float* piece = free_;
+    free_ += floats;
+    return piece;
+  }
+  static Index floats(const MultisliceIntensity& a, const MultisliceTables& t) {
+    return t.strips * kLanes * kWide + 2 * a.object_modes * t.wave_floats +
+           a.wave_modes * a.object_modes * t.wave_floats + t.blocks * kWide +
+           (2 * a.x.length + kWide) / kWide * kWide + t.slot_floats;
+  }
+
+  float* wave(Index m, Index n) {
+    return waves_ + (m * a_.object_modes + n) * t_.wave_floats;
+  }
+  Index mode_index(Index m, Index n) const { return m * a_.object_modes + n; }
+  float per_pixel() const {
+    return 1.0f / (static_cast<float>(a_.y.length) * static_cast<float>(a_.x.length));
+  }
+  Wide ramp(Index block, Index slot) const {
+    return mul(load_wide(ramp_y_ + block * kWide),
+               {broadcast(ramp_x_[2 * slot]), broadcast(ramp_x_[2 * slot + 1])});
+  }
+
+  // The y transforms of a wave, with work(strip, row, value) in natural order between them.
+  template <bool Inverse, bool Forward, class Work>
+  void columns(float* wave, Work work) {
+    for (Index s = 0; s < t_.strips; ++s) {
+      natural_turn<Inverse, Forward>(wave + s * t_.strip_floats, a_.y,
+                                     [&](Index row, Wide& v) { work(s, row, v); });
+    }
+  }
+
+  // The x transforms of a wave that is half way, with work(block, slot, value) between them.
+  template <bool Forward, bool Inverse, class Work>
+  void rows(float* wave, Work work) {
+    for (Index b = 0; b < t_.blocks; ++b) {
+      if constexpr (Forward) load_block(wave, b);
+      spectral_turn<Forward, Inverse>(block_, a_.x,
+                                      [&](Index slot, Wide& v) { work(b, slot, v); });
+      if constexpr (Inverse) store_block(wave, b);
+    }
+  }
+
+  // The window of slice z in every object mode.
+  void make_windows(Index z) {
+    for (Index n = 0; n < a_.object_modes; ++n) {
+      const Index first = (((n * a_.slices + z) * a_.object_rows) + a_.corner[2 * j_]) *
+                              a_.object_cols +
+                          a_.corner[2 * j_ + 1];
+      for (Index row = 0; row < a_.y.length; ++row) {
+        for (Index s = 0; s < t_.strips; ++s) {
+          const Index lanes = lanes_of(s, a_.x.length);
+          const Index pixel = first + row * a_.object_cols + s * kLanes;
+          const Index to = n * t_.wave_floats + s * t_.strip_floats + row * kWide;
+          if (a_.object != nullptr) {
+            store_wide(windows_ + to, complex_pixels(a_.object + pixel, lanes));
+          } else {
+            Wide phasor;
+            sin_cos(real_pixels(a_.phase + pixel, lanes), phasor.im, phasor.re);
+            const Real amplitude = real_pixels(a_.amplitude + pixel, lanes);
+            store_wide(phasors_ + to, phasor);
+            store_wide(windows_ + to, {amplitude * phasor.re, amplitude * phasor.im});
+          }
+        }
+      }
+    }
+  }
+  Wide window(Index n, Index strip, Index row) const {
+    return load_wide(windows_ + n * t_.wave_floats + strip * t_.strip_floats + row * kWide);
+  }
+  Wide phasor(Index n, Index strip, Index row) const {
+    return load_wide(phasors_ + n * t_.wave_floats + strip * t_.strip_floats + row * kWide);
+  }
+
+  // H of the gap after slice z, slot order, with 1 / (Ny Nx).
+  const float* transfer(Index z) {
+    const Index which = a_.transfers == 1 ? 0 : z;
+    const float* shared = t_.transfer + which * t_.slot_floats;
+    if (transfer_ == nullptr) return shared;
+    const Complex<float>* tilt_y = a_.tilt_y + (j_ * a_.transfers + which) * a_.y.length;
+    const Complex<float>* tilt_x = a_.tilt_x + (j_ * a_.transfers + which) * a_.x.length;
+    for (Index b = 0; b < t_.blocks; ++b) {
+      alignas(4 * kLanes) float lanes[kWide] = {};
+      for (Index l = 0; l < lanes_of(b, a_.y.length); ++l) {
+        const Complex<float> value = tilt_y[a_.frequency_y[b * kLanes + l]];
+        lanes[l] = value.re;
+        lanes[kLanes + l] = value.im;
+      }
+      for (Index p = 0; p < a_.x.length; ++p) {
+        const Complex<float> x = tilt_x[a_.frequency_x[p]];
+        const Index at = (b * a_.x.length + p) * kWide;
+        const Wide tilt = mul(load_wide(lanes), {broadcast(x.re), broadcast(x.im)});
+        store_wide(transfer_ + at, mul(load_wide(shared + at), tilt));
+      }
+    }
+    return transfer_;
+  }
+
+  // From the probe to the detector. before(m, n, z, strip, row, value) sees every wave as it meets
+  // the object, detect(m, n, block, slot, value) its unscaled spectrum at the detector.
+  template <class Before, class Detect>
+  void forward(Before before, Detect detect) {
+    for (Index m = 0; m < a_.wave_modes; ++m) {
+      const float* spectrum = t_.spectrum + m * t_.slot_floats;
+      rows<false, true>(wave(m, 0), [&](Index b, Index slot, Wide& v) {
+        v = mul(load_wide(spectrum + (b * a_.x.length + slot) * kWide), ramp(b, slot));
+      });
+      for (Index n = 1; n < a_.object_modes; ++n) copy(wave(m, 0), wave(m, n), t_.wave_floats);
+    }
+    for (Index z = 0; z < a_.slices; ++z) {
+      make_windows(z);
+      const bool last = z == a_.slices - 1;
+      const float* h = last ? nullptr : transfer(z);
+      for (Index n = 0; n < a_.object_modes; ++n) {
+        for (Index m = 0; m < a_.wave_modes; ++m) {
+          columns<true, true>(wave(m, n), [&](Index strip, Index row, Wide& v) {
+            before(m, n, z, strip, row, v);
+            v = mul(v, window(n, strip, row));
+          });
+          if (last) {
+            rows<true, false>(wave(m, n), [&](Index b, Index slot, Wide& v) {
+              detect(m, n, b, slot, v);
+            });
+          } else {
+            rows<true, true>(wave(m, n), [&](Index b, Index slot, Wide& v) {
+              v = mul(v, load_wide(h + (b * a_.x.length + slot) * kWide));
+            });
+          }
+        }
+      }
+    }
+  }
+
+ private:
+  void make_ramps() {
+    for (Index b = 0; b < t_.blocks; ++b) {
+      for (Index l = 0; l < kLanes; ++l) {
+        const Index slot = b * kLanes + l;
+        const bool inside = slot < a_.y.length;
+        const double angle =
+            inside ? -kTwoPi * cycles(a_.frequency_y[slot], a_.y.length) * a_.shift[2 * j_] : 0;
+        ramp_y_[b * kWide + l] = static_cast<float>(__builtin_cos(angle));
+        ramp_y_[b * kWide + kLanes + l] = static_cast<float>(__builtin_sin(angle));
+      }
+    }
+    for (Index slot = 0; slot < a_.x.length; ++slot) {
+      const double angle =
+          -kTwoPi * cycles(a_.frequency_x[slot], a_.x.length) * a_.shift[2 * j_ + 1];
+      ramp_x_[2 * slot] = static_cast<float>(__builtin_cos(angle));
+      ramp_x_[2 * slot + 1] = static_cast<float>(__builtin_sin(angle));
+    }
+  }
+
+ public:
+  // Frequency in cycles per pixel; the one at N/2 counts as -1/2.
+  static double cycles(Index frequency, Index length) {
+    const Index f = 2 * frequency < length ? frequency : frequency - length;
+    return static_cast<double>(f) / static_cast<double>(length);
+  }
+
+ private:
+  static Real real_pixels(const float* p, Index lanes) {
+    if (lanes == kLanes) return load_unaligned(p);
+    alignas(4 * kLanes) float padded[kLanes] = {};
+    for (Index l = 0; l < lanes; ++l) padded[l] = p[l];
+    return load(padded);
+  }
+  static Wide complex_pixels(const Complex<float>* p, Index lanes) {
+    alignas(4 * kLanes) float padded[kWide] = {};
+    for (Index l = 0; l < lanes; ++l) {
+      padded[l] = p[l].re;
+      padded[kLanes + l] = p[l].im;
+    }
+    return load_wide(padded);
+  }
+
+  // A block of rows of a wave, as a strip whose lanes are the rows.
+  void load_block(const float* wave, Index b) {
+    for (Index s = 0; s < t_.strips; ++s) {
+      exchange(wave + s * t_.strip_floats + b * kLanes * kWide, block_ + s * kLanes * kWide);
+    }
+  }
+  void store_block(float* wave, Index b) {
+    for (Index s = 0; s < t_.strips; ++s) {
+      exchange(block_ + s * kLanes * kWide, wave + s * t_.strip_floats + b * kLanes * kWide);
+    }
+  }
+  static void exchange(const float* from, float* to) {
+    Real r[kLanes];
+#pragma GCC unroll 2
+    for (int part = 0; part < kWide; part += kLanes) {
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) r[i] = load(from + i * kWide + part);
+      transpose(r);
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) store(to + i * kWide + part, r[i]);
+    }
+  }
+
+  const MultisliceIntensity& a_;
+  const MultisliceTables& t_;
+  Index j_;
+  float* free_;
+  float *block_, *windows_, *phasors_, *waves_, *ramp_y_, *ramp_x_, *transfer_;
+};
+
+// From slot order to corner order: element (ky, kx) of the array at index ky * Nx + kx.
+template <class Visit>
+void visit_slots(const MultisliceIntensity& a, const MultisliceTables& t, Visit visit) {
+  for (Index b = 0; b < t.blocks; ++b) {
+    for (Index slot = 0; slot < a.x.length; ++slot) {
+      for (Index l = 0; l < lanes_of(b, a.y.length); ++l) {
+        const Index pixel =
+            static_cast<Index>(a.frequency_y[b * kLanes + l]) * a.x.length + a.frequency_x[slot];
+        visit((b * a.x.length + slot) * kWide + l, pixel);
+      }
+    }
+  }
+}
+
+float sum(Real v) {
+  float total = 0;
+  for (int l = 0; l < kLanes; ++l) total += v[l];
+  return total;
+}
+
+}  // namespace
+
+MultisliceTables multislice_layout(const MultisliceIntensity& a) {
+  MultisliceTables t{};
+  t.strips = (a.x.length + kLanes - 1) / kLanes;
+  t.blocks = (a.y.length + kLanes - 1) / kLanes;
+  // One Wide more than the rows: strips a power of two apart would compete for the same cache
+  // lines.
+  t.strip_floats = (t.blocks * kLanes + 1) * kWide;
+  t.wave_floats = t.strips * t.strip_floats;
+  t.slot_floats = t.blocks * a.x.length * kWide;
+  return t;
+}
+
+void multislice_fill_tables(const MultisliceIntensity& a, const MultisliceTables& t) {
+  const Index pixels = static_cast<Index>(a.y.length) * a.x.length;
+  const float scale = 1.0f / static_cast<float>(pixels);
+  const auto fill = [&](const Complex<float>* from, float* to, Index count) {
+    for (Index i = 0; i < count * t.slot_floats; ++i) to[i] = 0;
+    for (Index i = 0; i < count; ++i, from += pixels, to += t.slot_floats) {
+      visit_slots(a, t, [&](Index at, Index pixel) {
+        to[at] = scale * from[pixel].re;
+        to[at + kLanes] = scale * from[pixel].im;
+      });
+    }
+  };
+  fill(a.spectrum, t.spectrum, a.wave_modes);
+  fill(a.transfer, t.transfer, a.transfers);
+}
+
+Index multislice_forward_scratch(const MultisliceIntensity& a, const MultisliceTables& t) {
+  return Position::floats(a, t) + t.slot_floats;
+}
+
+Index multislice_backward_scratch(const MultisliceIntensity& a, const MultisliceTables& t) {
+  const Index modes = a.wave_modes * a.object_modes;
+  return Position::floats(a, t) + t.slot_floats +
+         modes * (t.slot_floats + a.slices * t.wave_floats);
+}
+
+void multislice_forward_position(const MultisliceForward& a, const MultisliceTables& t, Index j,
+                                 float* scratch) {
+  Position position(a, t, j, scratch);
+  float* intensity = position.take(t.slot_floats);
+  for (Index i = 0; i < t.slot_floats; i += kLanes) store(intensity + i, Real{});
+  const float scale = position.per_pixel();
+  position.forward([](Index, Index, Index, Index, Index, const Wide&) {},
+                   [&](Index, Index n, Index b, Index slot, const Wide& v) {
+                     float* at = intensity + (b * a.x.length + slot) * kWide;
+                     const float weight = a.occupancy[n] * scale;
+                     store(at, load(at) + weight * (v.re * v.re + v.im * v.im));
+                   });
+  const Index pixels = static_cast<Index>(a.y.length) * a.x.length;
+  float* out = a.intensity + j * pixels;
+  visit_slots(a, t, [&](Index at, Index pixel) { out[pixel] = intensity[at]; });
+}
+
+void multislice_backward_position(const MultisliceBackward& a, const MultisliceTables& t, Index j,
+                                  float* grad_window, float* grad_spectrum, float* scratch) {
+  Position position(a, t, j, scratch);
+  const Index modes = a.wave_modes * a.object_modes;
+  float* upstream = position.take(t.slot_floats);
+  float* spectra = position.take(modes * t.slot_floats);
+  float* psi = position.take(modes * a.slices * t.wave_floats);
+  const auto psi_at = [&](Index m, Index n, Index z, Index strip, Index row) {
+    return psi + (position.mode_index(m, n) * a.slices + z) * t.wave_floats +
+           strip * t.strip_floats + row * kWide;
+  };
+  const auto spectrum_at = [&](Index m, Index n, Index b, Index slot) {
+    return spectra + position.mode_index(m, n) * t.slot_floats + (b * a.x.length + slot) * kWide;
+  };
+  position.forward(
+      [&](Index m, Index n, Index z, Index strip, Index row, const Wide& v) {
+        stream_wide(psi_at(m, n, z, strip, row), v);
+      },
+      [&](Index m, Index n, Index b, Index slot, const Wide& v) {
+        store_wide(spectrum_at(m, n, b, slot), v);
+      });
+
+  const Index pixels = static_cast<Index>(a.y.length) * a.x.length;
+  const float* grad_intensity = a.grad_intensity + j * pixels;
+  for (Index i = 0; i < t.slot_floats; i += kLanes) store(upstream + i, Real{});
+  visit_slots(a, t, [&](Index at, Index pixel) { upstream[at] = grad_intensity[pixel]; });
+  const float scale = position.per_pixel();
+  const auto upstream_at = [&](Index b, Index slot) {
+    return load(upstream + (b * a.x.length + slot) * kWide);
+  };
+
+  if (a.grad_occupancy != nullptr) {
+    for (Index n = 0; n < a.object_modes; ++n) {
+      double total = 0;
+      for (Index m = 0; m < a.wave_modes; ++m) {
+        for (Index b = 0; b < t.blocks; ++b) {
+          Real block{};
+          for (Index slot = 0; slot < a.x.length; ++slot) {
+            const Wide v = load_wide(spectrum_at(m, n, b, slot));
+            block += upstream_at(b, slot) * (v.re * v.re + v.im * v.im);
+          }
+          total += static_cast<double>(sum(block)) * scale;
+        }
+      }
+      a.grad_occupancy[j * a.object_modes + n] = total;
+    }
+  }
+  const bool wants_object = grad_window != nullptr;
+  const bool wants_entrance = grad_spectrum != nullptr || a.grad_shift != nullptr;
+  if (!wants_object && !wants_entrance) return;
+
+  for (Index n = 0; n < a.object_modes; ++n) {
+    const Real weight = broadcast(2 * a.occupancy[n] * scale);
+    for (Index m = 0; m < a.wave_modes; ++m) {
+      position.rows<false, true>(position.wave(m, n), [&](Index b, Index slot, Wide& v) {
+        const Real g = weight * upstream_at(b, slot);
+        v = load_wide(spectrum_at(m, n, b, slot));
+        v = {g * v.re, g * v.im};
+      });
+    }
+  }
+
+  double shift_y = 0, shift_x = 0;
+  for (Index z = a.slices - 1; z >= 0; --z) {
+    position.make_windows(z);
+    const float* h = z > 0 ? position.transfer(z - 1) : nullptr;
+    for (Index n = 0; n < a.object_modes; ++n) {
+      float* grad = wants_object ? grad_window + (n * a.slices + z) * t.wave_floats : nullptr;
+      for (Index m = 0; m < a.wave_modes; ++m) {
+        float* wave = position.wave(m, n);
+        const auto adjoint = [&](Index strip, Index row, Wide& v) {
+          if (grad != nullptr) {
+            float* at = grad + strip * t.strip_floats + row * kWide;
+            const Wide term = mul_conj(v, load_wide(psi_at(m, n, z, strip, row)));
+            store_wide(at, m == 0 ? term : load_wide(at) + term);
+          }
+          v = mul_conj(v, position.window(n, strip, row));
+        };
+        if (z > 0) {
+          position.columns<true, true>(wave, adjoint);
+          position.rows<true, true>(wave, [&](Index b, Index slot, Wide& v) {
+            v = mul_conj(v, load_wide(h + (b * a.x.length + slot) * kWide));
+          });
+        } else if (!wants_entrance) {
+          position.columns<true, false>(wave, adjoint);
+        } else {
+          position.columns<true, true>(wave, adjoint);
+          Real block_y{}, block_x{};
+          position.rows<true, false>(wave, [&](Index b, Index slot, const Wide& v) {
+            const Wide ramp = position.ramp(b, slot);
+            const Index at = m * t.slot_floats + (b * a.x.length + slot) * kWide;
+            if (grad_spectrum != nullptr) {
+              const Wide term = mul_conj(v, ramp);
+              store_wide(grad_spectrum + at,
+                         n == 0 ? term : load_wide(grad_spectrum + at) + term);
+            }
+            if (a.grad_shift == nullptr) return;
+            // Re(conj(v) (-2 pi i f) q) = 2 pi f Im(conj(v) q), summed over a block's slots
+            // before the frequency along y, which differs from lane to lane, is multiplied in.
+            const Wide q = mul(load_wide(t.spectrum + at), ramp);
+            const Real slope = v.re * q.im - v.im * q.re;
+            const auto fx = static_cast<float>(
+                Position::cycles(a.frequency_x[slot], a.x.length));
+            block_y += slope;
+            block_x += fx * slope;
+            if (slot < a.x.length - 1) return;
+            shift_x += kTwoPi * sum(block_x);
+            for (Index l = 0; l < lanes_of(b, a.y.length); ++l) {
+              shift_y += kTwoPi * block_y[l] *
+                         Position::cycles(a.frequency_y[b * kLanes + l], a.y.length);
+            }
+            block_y = block_x = Real{};
+          });
+        }
+      }
+      if (grad == nullptr || a.object != nullptr) continue;
+      for (Index strip = 0; strip < t.strips; ++strip) {
+        for (Index row = 0; row < a.y.length; ++row) {
+          float* at = grad + strip * t.strip_floats + row * kWide;
+          const Wide g = load_wide(at);
+          const Wide phasor = position.phasor(n, strip, row);
+          const Wide object = position.window(n, strip, row);
+          store_wide(at, {mul_conj(g, phasor).re, mul_conj(g, object).im});
+        }
+      }
+    }
+  }
+  if (a.grad_shift != nullptr) {
+    a.grad_shift[2 * j] = shift_y;
+    a.grad_shift[2 * j + 1] = shift_x;
+  }
+}
+
+void multislice_add_windows(const MultisliceBackward& a, const MultisliceTables& t, Index n,
+                            Index z, Index row, Index row_end, Index begin, Index end,
+                            const float* windows) {
+  const Index plane = (n * a.slices + z) * a.object_rows;
+  const Index per_position = a.object_modes * a.slices * t.wave_floats;
+  for (Index j = begin; j < end; ++j) {
+    const Index cy = a.corner[2 * j], cx = a.corner[2 * j + 1];
+    const float* window =
+        windows + (j - begin) * per_position + (n * a.slices + z) * t.wave_floats;
+    const Index first = row > cy ? row : cy;
+    const Index last = row_end < cy + a.y.length ? row_end : cy + a.y.length;
+    for (Index y = first; y < last; ++y) {
+      for (Index s = 0; s < t.strips; ++s) {
+        const float* from = window + s * t.strip_floats + (y - cy) * kWide;
+        const Index to = (plane + y) * a.object_cols + cx + s * kLanes;
+        const Index lanes = lanes_of(s, a.x.length);
+        if (a.grad_object != nullptr) {
+          Complex<float>* g = a.grad_object + to;
+          for (Index l = 0; l < lanes; ++l) {
+            g[l] = {g[l].re + from[l], g[l].im + from[kLanes + l]};
+          }
+        } else {
+          float *amplitude = a.grad_amplitude + to, *phase = a.grad_phase + to;
+          for (Index l = 0; l < lanes; ++l) amplitude[l] += from[l];
+          for (Index l = 0; l < lanes; ++l) phase[l] += from[kLanes + l];
+        }
+      }
+    }
+  }
+}
+
+void multislice_add_spectra(const MultisliceBackward& a, const MultisliceTables& t, Index m,
+                            Index count, const float* spectra) {
+  const Index pixels = static_cast<Index>(a.y.length) * a.x.length;
+  Complex<float>* out = a.grad_spectrum + m * pixels;
+  const float* from = spectra + m * t.slot_floats;
+  visit_slots(a, t, [&](Index at, Index pixel) {
+    Complex<float> total = out[pixel];
+    for (Index i = 0; i < count; ++i) {
+      const float* term = from + i * a.wave_modes * t.slot_floats + at;
+      total = {total.re + term[0], total.im + term[kLanes]};
+    }
+    out[pixel] = total;
+  });
+}
+
+}  // namespace FASTPTY_SIMD
+}  // namespace fastpty
