@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["atomic_path"]
+import h5py
+
+__all__ = ["atomic_hdf5", "atomic_path"]
 
 
 @contextmanager
@@ -35,3 +38,17 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_hdf5(target: str | os.PathLike[str]) -> Iterator[h5py.File]:
+    """Yield an empty HDF5 file that is written to ``target`` when the block ends without an error.
+
+    It is built in memory: HDF5 cannot close a file that the disk has no room for, and what it
+    leaves open brings the interpreter down at its end. A plain write just raises ``OSError``.
+    """
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        yield file
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(content.getbuffer())

@@ -197,14 +197,16 @@ def _summary(run: Reconstruction, results: Results, output: Path) -> dict[str, A
 
 def _add_truth(summary: dict[str, Any], results: Results, truth: Truth, console: Console) -> None:
     try:
-        agreement = compare_with_truth(results, truth)
+        found = compare_with_truth(results, truth)
     except ValueError as error:
         console.print(f"No comparison with the truth: {error}", style="yellow")
         return
     summary["truth"] = {
-        "correlation": agreement.correlation,
-        "gain": agreement.gain,
-        "shift_px": list(agreement.shift_px),
+        "correlation": found.phase.correlation,
+        "gain": found.phase.gain,
+        "shift_px": list(found.phase.shift_px),
+        "position_rmse_start_px": found.position_rmse_start,
+        "position_rmse_px": found.position_rmse,
     }
 
 
@@ -218,9 +220,12 @@ def _print_summary(summary: dict[str, Any], console: Console) -> None:
         soft_wrap=True,
     )
     if "truth" in summary:
+        truth = summary["truth"]
         console.print(
-            f"correlation of the z-summed phase with the truth: "
-            f"{summary['truth']['correlation']:.3f} (gain {summary['truth']['gain']:.3f})",
+            f"correlation of the z-summed phase with the truth: {truth['correlation']:.3f} "
+            f"(gain {truth['gain']:.3f})\n"
+            f"RMS error of the positions: {truth['position_rmse_px']:.3f} px "
+            f"(start {truth['position_rmse_start_px']:.3f} px)",
             highlight=False,
             soft_wrap=True,
         )

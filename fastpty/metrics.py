@@ -20,6 +20,7 @@ __all__ = [
     "brightest_above_darkest",
     "displacement",
     "phase_agreement",
+    "position_rmse",
     "r_factor",
     "remove_plane",
 ]
@@ -93,6 +94,33 @@ def displacement(positions: ArrayLike, positions_start: ArrayLike) -> Displaceme
         rms=float(np.sqrt(np.mean(distance**2))),
         max=float(distance.max()),
     )
+
+
+def position_rmse(positions: ArrayLike, truth: ArrayLike) -> float:
+    """Root-mean-square distance of positions from the true ones, less the best affine map.
+
+    Shift, scale, rotation and shear are taken out: the patterns do not fix where the object
+    lies, and a common map of the scan is a matter of calibration. What is left is the error of
+    each position by itself.
+
+    Parameters
+    ----------
+    positions, truth : [N, 2] in px or any other unit; the result is in that of ``truth``.
+
+    Raises
+    ------
+    ValueError : the lists are empty or not finite, or their shapes differ.
+    """
+    found = np.asarray(positions, dtype=np.float64)
+    expected = np.asarray(truth, dtype=np.float64)
+    if found.shape != expected.shape or found.ndim != 2 or found.shape[1] != 2 or len(found) == 0:
+        raise ValueError(f"positions {found.shape} and truth {expected.shape} must both be [N, 2]")
+    if not (np.all(np.isfinite(found)) and np.all(np.isfinite(expected))):
+        raise ValueError("positions and truth must be finite")
+    # Centred, the shift is gone and the linear map is a least-squares problem of its own.
+    found, expected = found - found.mean(axis=0), expected - expected.mean(axis=0)
+    residual = expected - found @ np.linalg.lstsq(found, expected, rcond=None)[0]
+    return float(np.sqrt(np.mean(np.sum(residual**2, axis=1))))
 
 
 class Tails(NamedTuple):

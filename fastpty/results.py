@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastpty
-from fastpty.atomic import atomic_path
+from fastpty.atomic import atomic_hdf5
 from fastpty.errors import DataError
 
 __all__ = ["FORMAT", "History", "Results", "Snapshot", "read_results", "write_results"]
@@ -102,7 +102,7 @@ def write_results(results: Results, path: str | os.PathLike[str]) -> None:
     ------
     OSError : the disk is full or the folder cannot be written; an earlier file stays.
     """
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_hdf5(path) as file:
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["fastpty_version"] = fastpty.__version__

@@ -13,10 +13,10 @@ from fastpty.errors import DataError
 from fastpty.figures.crop import scanned_area
 from fastpty.io.files import check_file
 from fastpty.measurements import Measurements
-from fastpty.metrics import PhaseAgreement, phase_agreement
+from fastpty.metrics import PhaseAgreement, phase_agreement, position_rmse
 from fastpty.results import Results
 
-__all__ = ["Truth", "compare_with_truth", "read_truth"]
+__all__ = ["Comparison", "Truth", "compare_with_truth", "read_truth"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,22 @@ class Truth:
 
     phase: NDArray[np.float64]
     positions: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A reconstruction beside the truth.
+
+    Parameters
+    ----------
+    phase : of the z-summed phase over the scanned area.
+    position_rmse_start, position_rmse : px, before the first iteration and at the end; see
+        :func:`fastpty.metrics.position_rmse`.
+    """
+
+    phase: PhaseAgreement
+    position_rmse_start: float
+    position_rmse: float
 
 
 def read_truth(path: Path, measurements: Measurements) -> Truth:
@@ -70,11 +86,12 @@ def read_truth(path: Path, measurements: Measurements) -> Truth:
     return Truth(phase, positions)
 
 
-def compare_with_truth(results: Results, truth: Truth) -> PhaseAgreement:
-    """Correlation of the z-summed phase with the truth, over the scanned area.
+def compare_with_truth(results: Results, truth: Truth) -> Comparison:
+    """Correlation of the z-summed phase with the truth, and errors of the positions.
 
-    Offset, ramp and a small shift are removed; see :func:`fastpty.metrics.phase_agreement`. The
-    frames are brought together by the mean of the scan positions.
+    Of the phase, offset, ramp and a small shift are removed; see
+    :func:`fastpty.metrics.phase_agreement`. The frames are brought together by the mean of the
+    scan positions.
 
     Raises
     ------
@@ -84,4 +101,8 @@ def compare_with_truth(results: Results, truth: Truth) -> PhaseAgreement:
     phase = results.phase.sum(axis=1).mean(axis=0)[area]
     frame = (truth.positions - results.positions).mean(axis=0)
     origin = np.array([area[0].start, area[1].start])
-    return phase_agreement(phase, truth.phase, offset=(frame + origin).tolist())
+    return Comparison(
+        phase_agreement(phase, truth.phase, offset=(frame + origin).tolist()),
+        position_rmse(results.positions_start, truth.positions),
+        position_rmse(results.positions, truth.positions),
+    )

@@ -6,9 +6,10 @@ import errno
 import os
 from pathlib import Path
 
+import h5py
 import pytest
 
-from fastpty.atomic import atomic_path
+from fastpty.atomic import atomic_hdf5, atomic_path
 
 
 @pytest.fixture(params=[True, False], ids=["replacing", "new"])
@@ -118,3 +119,20 @@ def test_two_writers_do_not_meet(target: Path) -> None:
         first.write_text("first")
         second.write_text("second")
     assert state(target.parent) == {"result.h5": "first"}
+
+
+def test_an_hdf5_file(target: Path) -> None:
+    with atomic_hdf5(target) as file:
+        file["a"] = [1, 2]
+        assert not target.exists() or target.read_text() == "old"
+    with h5py.File(target) as file:
+        assert file["a"][()].tolist() == [1, 2]
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_an_error_in_an_hdf5_file(target: Path) -> None:
+    before = state(target.parent)
+    with pytest.raises(KeyboardInterrupt), atomic_hdf5(target) as file:
+        file["a"] = [1, 2]
+        raise KeyboardInterrupt
+    assert state(target.parent) == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -334,3 +335,39 @@ def test_a_folder_that_cannot_be_written(run: Run, tiny: Tiny, tmp_path: Path) -
     assert done.code == 2
     assert "Error: file/output: cannot be written" in done.said
     assert (tmp_path / "file").read_text() == "in the way"
+
+
+# The kernel refuses what goes beyond the limit, as it does on a full disk.
+ON_A_FULL_DISK = """
+import resource, sys
+from fastpty.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, 8_000))
+main()
+"""
+
+
+@pytest.mark.parametrize("command", ["recon", "simulate"])
+def test_a_full_disk(run: Run, tiny: Tiny, tmp_path: Path, command: str) -> None:
+    """One paragraph, no crash at the interpreter's end, and the earlier file as it was."""
+    pytest.importorskip("resource", reason="POSIX")
+    (tmp_path / "sim.yaml").write_text(yaml.safe_dump(SIMULATION), encoding="utf-8")
+    config, output, file = {
+        "recon": (write_config(tiny, "full.yaml"), "out", "out/reconstruction.h5"),
+        "simulate": ("sim.yaml", "data.h5", "data.h5"),
+    }[command]
+    arguments = [command, str(config), "-o", output, "--overwrite"]
+    assert run(*arguments).code == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert len(before[tmp_path / file]) > 8_000
+    done = subprocess.run(
+        [sys.executable, "-c", ON_A_FULL_DISK, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith(f"Error: {output}: ")
+    assert "File too large" in done.stderr
+    assert "Make room" in done.stderr
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

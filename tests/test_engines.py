@@ -186,13 +186,22 @@ def test_the_loss_is_the_sum_of_its_weighted_terms(tiny: Tiny) -> None:
     assert report.terms["gaussian"] == pytest.approx(2 * float(misfit.mean()), rel=rel)
 
 
-def test_a_short_last_batch_counts_by_its_patterns(tiny: Tiny) -> None:
-    """The sparse term is the same in every batch, so the mean must be too: weights sum to 1."""
+def test_a_short_last_batch_counts_by_its_patterns(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch of one pattern beside one of 29, whose losses differ."""
     frozen = {name: {"lr": 0} for name in UNKNOWNS}
-    run = tiny_run(tiny, optimise={**frozen, "batch_size": 7}, loss={"sparse": {"weight": 1.0}})
-    run.model.phase.fill_(0.5)
-    rel = tolerance("sum", torch.float32)["rtol"]
-    assert run.engine.run_iteration(1).terms["sparse"] == pytest.approx(0.5, rel=rel)
+    run = tiny_run(tiny, optimise={**frozen, "batch_size": 29})
+    (batches,) = _orders(monkeypatch, run, 1)
+    losses = []
+    for batch in map(torch.tensor, batches):
+        measured = run.measurements.patterns.batch(batch).sqrt()
+        misfit = gradient.simulate_patterns(run.model, batch).sqrt() - measured
+        losses.append(float(misfit.square().mean().sqrt() / measured.mean()))
+    rel = tolerance("chain", torch.float32)["rtol"]
+    assert losses[0] != pytest.approx(losses[1], rel=rel)
+    expected = (29 * losses[0] + losses[1]) / 30
+    assert run.engine.run_iteration(1).loss == pytest.approx(expected, rel=rel)
 
 
 def test_masked_pixels_do_not_count(tiny: Tiny, tmp_path: Any) -> None:

@@ -56,7 +56,15 @@ def test_what_a_job_leaves_behind(tiny: Tiny, tmp_path: Path) -> None:
     assert report.summary["loss"] == results.history.loss[-1]
     assert report.summary["r_factor"] == results.r_factor
     assert 0 < report.summary["truth"]["correlation"] <= 1
-    for part in ("24 x 20 px", "iteration 3/3", "finished after 3 iterations", "correlation"):
+    rmse = report.summary["truth"]["position_rmse_px"]
+    assert report.summary["truth"]["position_rmse_start_px"] < 1e-6 < rmse < 0.1
+    for part in (
+        "24 x 20 px",
+        "iteration 3/3",
+        "finished after 3 iterations",
+        "correlation",
+        f"RMS error of the positions: {rmse:.3f} px (start 0.000 px)",
+    ):
         assert part in said
 
 

@@ -11,6 +11,7 @@ from fastpty.metrics import (
     brightest_above_darkest,
     displacement,
     phase_agreement,
+    position_rmse,
     r_factor,
     remove_plane,
 )
@@ -85,6 +86,41 @@ def test_displacement_of_known_steps():
 def test_displacement_refuses_what_is_no_list_of_positions(shape):
     with pytest.raises(ValueError, match="N > 0"):
         displacement(np.zeros(shape), np.zeros(shape))
+
+
+# position_rmse
+
+GRID = np.stack(np.meshgrid(np.arange(6.0), 1.5 * np.arange(8.0), indexing="ij"), -1).reshape(-1, 2)
+# With an even number of rows and columns it is orthogonal to every affine map of the grid.
+CHESS = np.where(np.add.outer(np.arange(6), np.arange(8)).ravel() % 2, 1.0, -1.0)
+
+
+def test_position_rmse_of_known_errors():
+    found = position_rmse(GRID, GRID + np.outer(CHESS, (0.3, 0.4)))
+    assert found == pytest.approx(0.5)
+
+
+def test_position_rmse_sees_no_affine_map():
+    turned = GRID @ np.array([[0.9, 0.2], [-0.3, 1.2]]) + (5.0, -7.0)
+    assert position_rmse(turned, GRID) == pytest.approx(0, abs=1e-12)
+    assert position_rmse(turned, GRID + np.outer(CHESS, (0.3, 0.4))) == pytest.approx(0.5)
+
+
+def test_position_rmse_of_a_line_and_of_one_position():
+    line = GRID * (1, 0)
+    assert position_rmse(line, 2 * line + 1) == pytest.approx(0, abs=1e-12)
+    assert position_rmse([[1.0, 2.0]], [[3.0, 4.0]]) == 0
+
+
+@pytest.mark.parametrize("shape", [(0, 2), (3, 3), (6,)])
+def test_position_rmse_refuses_what_is_no_list_of_positions(shape):
+    with pytest.raises(ValueError, match=r"must both be \[N, 2\]"):
+        position_rmse(np.zeros(shape), np.zeros(shape))
+
+
+def test_position_rmse_refuses_what_is_not_finite():
+    with pytest.raises(ValueError, match="finite"):
+        position_rmse([[math.nan, 0.0]], [[0.0, 0.0]])
 
 
 # brightest_above_darkest

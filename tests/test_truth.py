@@ -12,6 +12,7 @@ import pytest
 
 from fastpty.errors import DataError
 from fastpty.measurements import Measurements
+from fastpty.metrics import position_rmse
 from fastpty.results import Results
 from fastpty.truth import compare_with_truth, read_truth
 from tests.recon_cases import WINDOW, Tiny, make_tiny, tiny_run
@@ -52,11 +53,31 @@ def test_the_truth_itself_is_found(
         positions=positions,
         positions_start=positions,
     )
-    agreement = compare_with_truth(results, read_truth(file, measurements))
+    agreement = compare_with_truth(results, read_truth(file, measurements)).phase
     assert agreement.correlation == pytest.approx(1, abs=bound("sampled"))
     assert agreement.gain == pytest.approx(3, rel=bound("sampled"))
     found = (-moved[0], -moved[1])
     assert agreement.shift_px == pytest.approx(found, abs=bound("sampled"))
+
+
+def test_errors_of_the_positions(tiny: Tiny, measurements: Measurements, file: Path) -> None:
+    """Before and after: the frame's shift and a common scale are none."""
+    phase = tiny.phase.numpy()
+    results = Results(
+        amplitude=np.ones_like(phase),
+        phase=phase,
+        probe=np.ones((1, *WINDOW), np.complex64),
+        positions=tiny.positions,
+        positions_start=tiny.positions,
+    )
+    truth = read_truth(file, measurements)
+    error = np.random.default_rng(0).normal(scale=0.3, size=tiny.positions.shape)
+    results.positions_start = 1.01 * (tiny.positions + error) + 2
+    found = compare_with_truth(results, truth)
+    assert found.position_rmse == pytest.approx(0, abs=1e-9)
+    expected = position_rmse(tiny.positions + error, truth.positions)
+    assert found.position_rmse_start == pytest.approx(expected)
+    assert 0.3 < found.position_rmse_start < 0.6
 
 
 def _other_pixel(file: h5py.File) -> None:

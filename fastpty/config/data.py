@@ -42,6 +42,9 @@ class DataConfig(ArrayFile):
     zero_frequency: Literal["centre", "corner"] = Field(
         "centre", description="where the file keeps the zero frequency: index N//2 or index 0"
     )
+    negative: Literal["refuse", "clip"] = Field(
+        "refuse", description="values below zero: an error, or set to zero (EMPAD: clip)"
+    )
     mask: ArrayFile | None = Field(
         None, description="[Ny, Nx] in the order of the data, true where a pixel is good"
     )

@@ -26,6 +26,9 @@ __all__ = [
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Iteration = Annotated[int, Field(ge=1)]
+# Adam moves a value by about this much per batch: nothing in radians or pixels needs more, and
+# float32 overflows in the end.
+LearningRate = Annotated[float, Field(ge=0, le=1e3)]
 
 
 class _Switchable(Section):
@@ -133,7 +136,7 @@ class ConstraintsConfig(_Switchable):
 class ParameterConfig(Section):
     """One unknown: how fast it moves, and when."""
 
-    lr: NonNegative = Field(5e-4, description="learning rate; 0 keeps it fixed")
+    lr: LearningRate = Field(5e-4, description="learning rate; 0 keeps it fixed")
     start: Iteration = Field(1, description="first iteration in which it moves")
     stop: Iteration | None = Field(None, description="last iteration in which it moves")
 
@@ -141,7 +144,7 @@ class ParameterConfig(Section):
 class ProbeParameterConfig(ParameterConfig):
     """The probe modes: patterns are scaled so that the brightest mean pixel is 1."""
 
-    lr: NonNegative = Field(1e-4, description="learning rate; 0 keeps it fixed")
+    lr: LearningRate = Field(1e-4, description="learning rate; 0 keeps it fixed")
 
 
 class OptimiseConfig(Section):

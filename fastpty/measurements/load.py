@@ -59,7 +59,12 @@ def load_measurements(config: ReconConfig, folder: Path) -> Measurements:
     with _open(config, folder) as scan:
         mask = _load_mask(config, scan, folder)
         positions = _load_positions(config, scan, folder)
-        patterns = Patterns.load(scan, zero_frequency=config.data.zero_frequency, mask=mask)
+        patterns = Patterns.load(
+            scan,
+            zero_frequency=config.data.zero_frequency,
+            negative=config.data.negative,
+            mask=mask,
+        )
     disc = fit_disc(np.fft.fftshift(patterns.mean))
     pixel_size = wavelength = None
     if config.beam is not None and config.calibration is not None:

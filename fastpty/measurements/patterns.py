@@ -76,11 +76,14 @@ class Patterns:
         scan: RawScan,
         *,
         zero_frequency: str = "centre",
+        negative: str = "refuse",
         mask: NDArray[np.bool_] | None = None,
     ) -> Patterns:
         """Read a scan once, check every value, and move the zero frequency to index 0.
 
         ``mask`` is in the order of the file. Values under a bad pixel are set to zero unchecked.
+        ``negative`` values, as dark-subtracted detectors give them, are refused or set to zero
+        ("clip").
 
         Raises
         ------
@@ -96,6 +99,8 @@ class Patterns:
             good = piece if mask is None else np.where(mask, piece, np.zeros((), piece.dtype))
             with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
                 values = good.astype(kept, copy=False)
+            if negative == "clip" and kept.kind == "f":
+                values = np.maximum(values, 0)  # keeps NaN, which is refused below
             _check_counts(scan, start, values)
             data[start : start + len(values)] = np.roll(values, offset, axis=(1, 2))
         corner_mask = None if mask is None else np.roll(mask, offset, axis=(0, 1))
@@ -115,7 +120,10 @@ def _check_counts(scan: RawScan, start: int, piece: NDArray[Any]) -> None:
     if not bad.any():
         bad = piece < 0
         what = "negative"
-        fix = "Counts are at least zero: subtract the dark level with care, clip, or mask them."
+        fix = (
+            "Counts are at least zero. Where the detector subtracts its dark level, set "
+            "data.negative to clip; else mask the pixels or repair the file."
+        )
     if bad.any():
         n, y, x = (int(i) for i in np.argwhere(bad)[0])
         raise DataError(

@@ -208,8 +208,8 @@ def _check_memory(config: SimulateConfig, geometry: Geometry, cell: Structure, c
     held = per_cell * (cells if config.specimen.frozen_phonons else 1)
     box = geometry.fine_shape[0] * geometry.fine_shape[1]
     # Transmission (complex64) and potential (float64) of each slice held, a few complex128 work
-    # arrays of the box, and the patterns in float32.
-    need = box * (16 * held + 64) + 4 * len(geometry.corner) * config.detector.pixels**2
+    # arrays of the box, the patterns in float32, and the file, which is built in memory.
+    need = box * (16 * held + 64) + 8 * len(geometry.corner) * config.detector.pixels**2
     limit = config.grid.memory_limit_GiB
     if need > limit * 2**30:
         raise ConfigError(

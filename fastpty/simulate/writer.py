@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpty.atomic import atomic_path
+from fastpty.atomic import atomic_hdf5
 from fastpty.errors import OutputError
 from fastpty.simulate.detector import expose
 
@@ -57,24 +56,34 @@ def write_file(
         line, so that they are never held twice.
     datasets : name -> (values, units), beside ``data``.
     electrons, kind, rng : as in :func:`fastpty.simulate.detector.expose`.
+
+    Raises
+    ------
+    OutputError : the disk is full or the file cannot be replaced; an earlier one stays.
     """
     _, width, rows, columns = fractions.shape
+    unit = "electrons" if electrons is not None else "fraction of incident beam"
     packed = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
-    with atomic_path(output) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["format"] = FORMAT
-        file.attrs["format_version"] = FORMAT_VERSION
-        for name, value in attributes.items():
-            file.attrs[name] = value
-        data = file.create_dataset(
-            "data",
-            fractions.shape,
-            kind,
-            chunks=(1, min(width, PATTERNS_PER_CHUNK), rows, columns),
-            **packed,
-        )
-        data.attrs["units"] = "electrons" if electrons is not None else "fraction of incident beam"
-        for line, patterns in enumerate(fractions):
-            data[line] = expose(patterns, electrons, kind, rng)
-        for name, (values, units) in datasets.items():
-            dataset = file.create_dataset(name, data=values, **packed)
-            dataset.attrs["units"] = units
+    try:
+        with atomic_hdf5(output) as file:
+            file.attrs["format"] = FORMAT
+            file.attrs["format_version"] = FORMAT_VERSION
+            for name, value in attributes.items():
+                file.attrs[name] = value
+            data = file.create_dataset(
+                "data",
+                fractions.shape,
+                kind,
+                chunks=(1, min(width, PATTERNS_PER_CHUNK), rows, columns),
+                **packed,
+            )
+            data.attrs["units"] = unit
+            for line, patterns in enumerate(fractions):
+                data[line] = expose(patterns, electrons, kind, rng)
+            for name, (values, units) in datasets.items():
+                dataset = file.create_dataset(name, data=values, **packed)
+                dataset.attrs["units"] = units
+    except OSError as error:
+        raise OutputError(
+            str(output), f"cannot be written ({error}).", "Make room, or choose another with -o."
+        ) from error

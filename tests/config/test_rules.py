@@ -58,6 +58,8 @@ def test_lower_bounds(field: str, low: str) -> None:
     [
         ("probe.mode_power", "1", "less than 1"),
         ("loss.gaussian.power", "1.5", "at most 1"),
+        ("optimise.phase.lr", "1001", "at most 1000"),
+        ("optimise.probe.lr", "1001", "at most 1000"),
         ("output.snapshot_patterns", "65", "at most 64"),
         ("beam.energy_kv", ".inf", "a finite number"),
         ("beam.energy_kv", ".nan", "a finite number"),

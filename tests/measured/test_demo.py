@@ -31,7 +31,9 @@ def test_demo_finds_the_columns(tmp_path, monkeypatch, capsys) -> None:
         f"truth={data}",
     )
     summary = json.loads(capsys.readouterr().out)
-    assert summary["truth"]["correlation"] >= 0.95
+    truth = summary["truth"]
+    assert truth["correlation"] >= 0.95
+    assert truth["position_rmse_px"] < 0.5 * truth["position_rmse_start_px"]
     names = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
     assert {"phase_sum.png", "phase_slices.png", "loss.png", "positions.png"} <= names
 

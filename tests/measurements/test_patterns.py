@@ -174,3 +174,18 @@ def test_the_device_is_moved_to_in_place() -> None:
     assert patterns.to(torch.device("meta")) is patterns
     assert patterns.mask.device.type == "meta"
     assert patterns.counts(torch.tensor([0], device="meta")).device.type == "meta"
+
+
+def test_negative_values_are_clipped_where_asked() -> None:
+    data = counts("f4")
+    data[1, 2, 3] = -0.5
+    patterns = Patterns.load(scan_of(data), zero_frequency="corner", negative="clip")
+    everything = patterns.counts(torch.arange(len(data))).numpy()
+    np.testing.assert_array_equal(everything, np.maximum(data, 0))
+
+
+def test_clipping_does_not_hide_nan() -> None:
+    data = counts("f4")
+    data[1, 2, 3] = np.nan
+    with pytest.raises(DataError, match="NaN"):
+        Patterns.load(scan_of(data), negative="clip")
