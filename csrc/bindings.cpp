@@ -218,9 +218,10 @@ class MultisliceCall {
   MultisliceCall(const MultisliceCall&) = delete;
   MultisliceCall& operator=(const MultisliceCall&) = delete;
 
-  void forward(std::uintptr_t intensity) const {
+  void forward(std::uintptr_t intensity, std::uintptr_t saved,
+               std::int64_t saved_positions) const {
     MultisliceForward arguments;
-    static_cast<MultisliceIntensity&>(arguments) = a_;
+    share(arguments, saved, saved_positions);
     arguments.intensity = pointer<float>("intensity", intensity, a_.positions);
     const py::gil_scoped_release no_gil;
     multislice_intensity_forward(arguments);
@@ -229,9 +230,10 @@ class MultisliceCall {
   void backward(std::uintptr_t grad_intensity, std::uintptr_t grad_object,
                 std::uintptr_t grad_amplitude, std::uintptr_t grad_phase,
                 std::uintptr_t grad_spectrum, std::uintptr_t grad_shift,
-                std::uintptr_t grad_occupancy) const {
+                std::uintptr_t grad_occupancy, std::uintptr_t moments, std::uintptr_t chi,
+                std::uintptr_t saved, std::int64_t saved_positions) const {
     MultisliceBackward arguments;
-    static_cast<MultisliceIntensity&>(arguments) = a_;
+    share(arguments, saved, saved_positions);
     arguments.grad_intensity =
         pointer<const float>("grad_intensity", grad_intensity, a_.positions);
     arguments.grad_object = pointer<Complex<float>>("grad_object", grad_object, 0);
@@ -244,6 +246,8 @@ class MultisliceCall {
     arguments.grad_spectrum = pointer<Complex<float>>("grad_spectrum", grad_spectrum, 0);
     arguments.grad_shift = pointer<double>("grad_shift", grad_shift, 0);
     arguments.grad_occupancy = pointer<double>("grad_occupancy", grad_occupancy, 0);
+    arguments.moments = pointer<double>("moments", moments, 0);
+    arguments.chi = pointer<const float>("chi", chi, moments != 0);
     const py::gil_scoped_release no_gil;
     multislice_intensity_backward(arguments);
   }
@@ -256,10 +260,33 @@ class MultisliceCall {
     return FftPlan(static_cast<int>(length));
   }
 
+  void share(MultisliceIntensity& arguments, std::uintptr_t saved,
+             std::int64_t saved_positions) const {
+    arguments = a_;
+    if (saved_positions < 0 || saved_positions > a_.positions) {
+      refuse("saved_positions", "must be from 0 to " + std::to_string(a_.positions),
+             std::to_string(saved_positions));
+    }
+    if (saved % 64 != 0) refuse("saved", "must be aligned to 64 bytes", std::to_string(saved));
+    arguments.saved = pointer<float>("saved", saved, saved_positions);
+    arguments.saved_positions = saved_positions;
+  }
+
   FftPlan y_, x_;
   std::vector<int> frequency_y_, frequency_x_;
   MultisliceIntensity a_{};
 };
+
+std::int64_t py_multislice_saved_floats(std::int64_t wave_modes, std::int64_t object_modes,
+                                        std::int64_t slices, Pair window) {
+  MultisliceIntensity shape{};
+  shape.wave_modes = wave_modes;
+  shape.object_modes = object_modes;
+  shape.slices = slices;
+  shape.y.length = static_cast<int>(window[0]);
+  shape.x.length = static_cast<int>(window[1]);
+  return multislice_saved_floats(shape);
+}
 
 py::dict py_cpu_features() {
   const CpuFeatures& cpu = cpu_features();
@@ -330,6 +357,9 @@ PYBIND11_MODULE(_core, m) {
   m.def("get_num_threads", &get_num_threads);
 
   m.def("has_fft", &has_fft, "length"_a, "Whether the fused kernels cover this window length.");
+  m.def("multislice_saved_floats", &py_multislice_saved_floats, py::kw_only(), "wave_modes"_a,
+        "object_modes"_a, "slices"_a, "window"_a,
+        "Floats that the waves of one position take, from forward to backward.");
   py::class_<MultisliceCall>(m, "MultisliceIntensity",
                              "One call of multislice_intensity: sizes and arrays, checked.")
       .def(py::init<std::int64_t, std::int64_t, std::int64_t, std::int64_t, Pair, Pair,
@@ -339,10 +369,12 @@ PYBIND11_MODULE(_core, m) {
            py::kw_only(), "positions"_a, "wave_modes"_a, "object_modes"_a, "slices"_a, "window"_a,
            "extent"_a, "transfers"_a, "tilts"_a, "spectrum"_a, "amplitude"_a, "phase"_a, "object"_a,
            "corner"_a, "shift"_a, "transfer"_a, "tilt_y"_a, "tilt_x"_a, "occupancy"_a)
-      .def("forward", &MultisliceCall::forward, py::kw_only(), "intensity"_a)
+      .def("forward", &MultisliceCall::forward, py::kw_only(), "intensity"_a, "saved"_a,
+           "saved_positions"_a)
       .def("backward", &MultisliceCall::backward, py::kw_only(), "grad_intensity"_a,
            "grad_object"_a, "grad_amplitude"_a, "grad_phase"_a, "grad_spectrum"_a, "grad_shift"_a,
-           "grad_occupancy"_a, "Gradients; the address 0 for one that is not wanted.");
+           "grad_occupancy"_a, "moments"_a, "chi"_a, "saved"_a, "saved_positions"_a,
+           "Gradients; the address 0 for one that is not wanted.");
 
   m.def("slice_transmit_forward", &py_slice_transmit_forward, py::kw_only(), "dtype"_a,
         "positions"_a, "wave_modes"_a, "object_modes"_a, "window"_a, "extent"_a, "object_strides"_a,

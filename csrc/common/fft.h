@@ -18,9 +18,7 @@ static FASTPTY_INLINE Wide times_i(Wide a) {  // a * (Dir i)
   return Dir > 0 ? Wide{-a.im, a.re} : Wide{a.im, -a.re};
 }
 
-// cos(2 pi t / 16) for t = 0..4, from which every constant of radix 8 and 16 follows.
-constexpr float kCos16[5] = {1.0f, 0.923879532511286756f, 0.707106781186547524f,
-                             0.382683432365089772f, 0.0f};
+// cos(2 pi t / 16), from which every constant of radix 8 and 16 follows.
 constexpr float cos16(int t) {
   t &= 15;
   if (t > 8) t = 16 - t;
@@ -70,10 +68,9 @@ struct Dft<2, Dir> {
 template <int Dir>
 struct Dft<3, Dir> {
   static FASTPTY_INLINE void run(Wide* v) {
-    constexpr float half_root3 = 0.866025403784438647f;
     const Wide sum = v[1] + v[2], difference = v[1] - v[2];
     const Wide middle{v[0].re - 0.5f * sum.re, v[0].im - 0.5f * sum.im};
-    const Wide side = times_i<Dir>({half_root3 * difference.re, half_root3 * difference.im});
+    const Wide side = times_i<Dir>({kSin60 * difference.re, kSin60 * difference.im});
     v[0] = v[0] + sum;
     v[1] = middle + side;
     v[2] = middle - side;
@@ -96,8 +93,7 @@ struct Dft<4, Dir> {
 template <int Dir>
 struct Dft<5, Dir> {
   static FASTPTY_INLINE void run(Wide* v) {
-    constexpr float c1 = 0.309016994374947424f, c2 = -0.809016994374947424f;  // cos 72, cos 144
-    constexpr float s1 = 0.951056516295153572f, s2 = 0.587785252292473129f;   // sin 72, sin 144
+    constexpr float c1 = kCos72, c2 = kCos144, s1 = kSin72, s2 = kSin144;
     const Wide p = v[1] + v[4], m = v[1] - v[4], q = v[2] + v[3], n = v[2] - v[3];
     const Wide a{v[0].re + c1 * p.re + c2 * q.re, v[0].im + c1 * p.im + c2 * q.im};
     const Wide b{v[0].re + c2 * p.re + c1 * q.re, v[0].im + c2 * p.im + c1 * q.im};

@@ -37,6 +37,25 @@ std::vector<int> factors(std::int64_t length) {
   return best;
 }
 
+double norm(double re, double im) { return re * re + im * im; }
+
+// The power gain of a pass's own small transform: the mean of |entry|^2 over its matrix.
+double power_gain(int radix) {
+  const double eighth = norm(kCos16[2], kCos16[2]), sixteenth = norm(kCos16[1], kCos16[3]);
+  switch (radix) {
+    case 3:
+      return (5 + 4 * norm(0.5, kSin60)) / 9;
+    case 5:
+      return (9 + 8 * norm(kCos72, kSin72) + 8 * norm(kCos144, kSin144)) / 25;
+    case 8:
+      return (6 + 2 * eighth) / 8;
+    case 16:
+      return (8 + 4 * eighth + 4 * sixteenth) / 16;
+    default:
+      return 1;
+  }
+}
+
 }  // namespace
 
 bool has_fft(std::int64_t length) { return !factors(length).empty(); }
@@ -47,6 +66,7 @@ FftPlan::FftPlan(int length) : fft_{}, frequency_(length > 0 ? length : 0, 0) {
     throw std::invalid_argument("no transform of " + std::to_string(length) + " points");
   }
   fft_.length = length;
+  fft_.power_gain = 1;
   fft_.passes = static_cast<int>(radices.size());
   std::vector<std::size_t> begin;
   int blocks = 1, step = length;
@@ -55,13 +75,17 @@ FftPlan::FftPlan(int length) : fft_{}, frequency_(length > 0 ? length : 0, 0) {
     step /= radix;
     fft_.pass[p] = {radix, step, blocks, nullptr};
     begin.push_back(twiddles_.size());
+    double power = step;  // the twiddles for q = 0 are 1
     for (int j = 0; j < step; ++j) {
       for (int q = 1; q < radix; ++q) {
         const double angle = -2 * M_PI * j * q / (static_cast<double>(radix) * step);
-        twiddles_.push_back(static_cast<float>(std::cos(angle)));
-        twiddles_.push_back(static_cast<float>(std::sin(angle)));
+        const auto re = static_cast<float>(std::cos(angle));
+        const auto im = static_cast<float>(std::sin(angle));
+        twiddles_.insert(twiddles_.end(), {re, im});
+        power += norm(re, im);
       }
     }
+    fft_.power_gain *= power_gain(radix) * power / (static_cast<double>(radix) * step);
     // Output q of this pass holds the frequencies q modulo its radix, in units of `blocks`.
     for (int slot = 0; slot < length; ++slot) {
       frequency_[slot] += slot / step % radix * blocks;

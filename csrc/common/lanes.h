@@ -60,6 +60,12 @@ static FASTPTY_INLINE void stream_wide(float* p, Wide v) {
   store_wide(p, v);
 #endif
 }
+// Makes streamed stores visible to other threads; once after many of them.
+static FASTPTY_INLINE void finish_streams() {
+#if defined(__AVX2__)
+  _mm_sfence();
+#endif
+}
 static FASTPTY_INLINE Wide operator+(Wide a, Wide b) { return {a.re + b.re, a.im + b.im}; }
 static FASTPTY_INLINE Wide operator-(Wide a, Wide b) { return {a.re - b.re, a.im - b.im}; }
 // a b

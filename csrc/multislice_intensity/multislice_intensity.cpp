@@ -34,18 +34,30 @@ struct Free {
 };
 using Floats = std::unique_ptr<float[], Free>;
 
+// Asks Linux for large pages where the whole of one fits into the memory: the waves of a position
+// span more small pages than the processor remembers, and each costs a fault when first touched.
+void use_huge_pages(float* memory, std::int64_t count) {
+#if defined(__linux__)
+  const auto begin = (reinterpret_cast<std::uintptr_t>(memory) + kHugePage - 1) / kHugePage;
+  const auto end = reinterpret_cast<std::uintptr_t>(memory + count) / kHugePage;
+  if (begin < end) {
+    madvise(reinterpret_cast<void*>(begin * kHugePage), (end - begin) * kHugePage, MADV_HUGEPAGE);
+  }
+#else
+  static_cast<void>(memory);
+  static_cast<void>(count);
+#endif
+}
+
 Floats allocate(std::int64_t count) {
   auto bytes = static_cast<std::size_t>(std::max<std::int64_t>(count, 1)) * sizeof(float);
-  // Large pieces take the large pages of Linux, where it offers them: the waves of a position span
-  // more small pages than the processor remembers.
   const std::size_t alignment = bytes >= kHugePage ? kHugePage : kAlignment;
   bytes = (bytes + alignment - 1) / alignment * alignment;
   void* memory = nullptr;
   if (posix_memalign(&memory, alignment, bytes) != 0) throw std::bad_alloc();
-#if defined(__linux__)
-  if (alignment == kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);
-#endif
-  return Floats(static_cast<float*>(memory));
+  Floats floats(static_cast<float*>(memory));
+  use_huge_pages(floats.get(), static_cast<std::int64_t>(bytes / sizeof(float)));
+  return floats;
 }
 
 // Scratch memory, one piece per thread at work: a task borrows a piece and gives it back.
@@ -109,10 +121,15 @@ void clear(T* array, std::int64_t count) {
 
 }  // namespace
 
+std::int64_t multislice_saved_floats(const MultisliceIntensity& a) {
+  return FASTPTY_ACTIVE(multislice_layout)(a).saved_floats;
+}
+
 void multislice_intensity_forward(const MultisliceForward& a) {
   if (a.positions == 0) return;
   const Prepared prepared(a);
   const auto run = FASTPTY_ACTIVE(multislice_forward_position);
+  use_huge_pages(a.saved, a.saved_positions * prepared.tables.saved_floats);
   ScratchPool pool(FASTPTY_ACTIVE(multislice_forward_scratch)(a, prepared.tables));
   parallel_for(a.positions, [&](std::int64_t j) {
     ScratchPool::Loan scratch(pool);

@@ -18,9 +18,12 @@
 //   grad_P = sum_jn conj(ramp_j) F{g}                       (this times 1 / (Ny Nx))
 //   grad_s_y = sum_mnk Re( conj(F{g}) (-2 pi i f_y) P ramp_j ) / (Ny Nx)
 //   grad_A = Re( conj(e^{i phi}) grad_O ),  grad_phi = A Im( conj(e^{i phi}) grad_O )
+//   grad_dz_z = sum_jmnk Re( conj(F{g}) i (chi + K_y tan t_y + K_x tan t_x) F{psi[z+1]} ) / (Ny Nx)
+//   grad_t_y[j] = sum_zmnk Re( conj(F{g}) i dz_z K_y sec^2(t_y) F{psi[z+1]} ) / (Ny Nx), likewise x
 //
-// The backward computes psi anew, position by position, so nothing is stored between the two and
-// the memory does not grow with the batch. How the work is laid out: multislice_intensity_cpu.cpp.
+// For as many positions as the caller gives memory, the forward leaves psi and S to the backward;
+// for the others the backward computes them anew, to the same bits. How the work is laid out:
+// multislice_intensity_cpu.cpp.
 #pragma once
 
 #include <cstdint>
@@ -52,6 +55,11 @@ struct MultisliceIntensity {
   const Complex<float>* tilt_x;
   std::int64_t tilts;
   const float* occupancy;  // [No], never null
+
+  // psi and S of the first `saved_positions` positions, multislice_saved_floats() each: written by
+  // the forward, read by the backward.
+  float* saved;
+  std::int64_t saved_positions;
 };
 
 struct MultisliceForward : MultisliceIntensity {
@@ -67,7 +75,14 @@ struct MultisliceBackward : MultisliceIntensity {
   Complex<float>* grad_spectrum;   // [M, Ny, Nx]: sum_jn conj(ramp) F{g}, without 1 / (Ny Nx)
   double* grad_shift;              // [B, 2]
   double* grad_occupancy;          // [B, No], to be summed over B
+  // [B, Nz-1, 3]: sum_mnk t (chi, f_y, f_x) / (Ny Nx) with t = Re(conj(F{g}) i F{psi[z+1]}) and f in
+  // cycles per pixel, from which the caller makes the gradients of thickness and tilt.
+  double* moments;
+  const float* chi;  // [Ny, Nx] rad / Angstrom, corner order; null where moments is
 };
+
+// Floats that a position's psi and S take in the variant in use.
+std::int64_t multislice_saved_floats(const MultisliceIntensity& arguments);
 
 // On all threads; the results are the same to the last bit for every number of threads.
 void multislice_intensity_forward(const MultisliceForward& arguments);
@@ -82,6 +97,7 @@ struct MultisliceTables {
   std::int64_t slot_floats;  // of a spectrum in slot order, as blocks
   float* spectrum;           // [M] P, slot order, with 1 / (Ny Nx)
   float* transfer;           // [transfers] H, slot order, with 1 / (Ny Nx)
+  std::int64_t saved_floats; // of psi and S of one position
 };
 
 // clang-format off

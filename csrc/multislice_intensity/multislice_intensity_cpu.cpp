@@ -68,7 +68,11 @@ class Position {
     waves_ = take(a_.wave_modes * a_.object_modes * t_.wave_floats);
     ramp_y_ = take(t_.blocks * kWide);
     ramp_x_ = take((2 * a_.x.length + kWide) / kWide * kWide);
-    transfer_ = a_.tilts > 1 ? take(t_.slot_floats) : nullptr;
+    transfer_ = a_.tilts > 0 ? take(t_.slot_floats) : nullptr;
+    // Columns beyond the window are carried along; zeros, lest they be denormal and slow.
+    for (Index i = a_.x.length * kWide; i < t_.strips * kLanes * kWide; i += kLanes) {
+      store(block_ + i, Real{});
+    }
     make_ramps();
   }
 
@@ -310,23 +314,26 @@ MultisliceTables multislice_layout(const MultisliceIntensity& a) {
   t.strip_floats = (t.blocks * kLanes + 1) * kWide;
   t.wave_floats = t.strips * t.strip_floats;
   t.slot_floats = t.blocks * a.x.length * kWide;
+  t.saved_floats =
+      a.wave_modes * a.object_modes * (t.slot_floats + a.slices * t.wave_floats);
   return t;
 }
 
 void multislice_fill_tables(const MultisliceIntensity& a, const MultisliceTables& t) {
   const Index pixels = static_cast<Index>(a.y.length) * a.x.length;
-  const float scale = 1.0f / static_cast<float>(pixels);
-  const auto fill = [&](const Complex<float>* from, float* to, Index count) {
+  const auto fill = [&](const Complex<float>* from, float* to, Index count, double scale) {
     for (Index i = 0; i < count * t.slot_floats; ++i) to[i] = 0;
     for (Index i = 0; i < count; ++i, from += pixels, to += t.slot_floats) {
       visit_slots(a, t, [&](Index at, Index pixel) {
-        to[at] = scale * from[pixel].re;
-        to[at + kLanes] = scale * from[pixel].im;
+        to[at] = static_cast<float>(scale * from[pixel].re);
+        to[at + kLanes] = static_cast<float>(scale * from[pixel].im);
       });
     }
   };
-  fill(a.spectrum, t.spectrum, a.wave_modes);
-  fill(a.transfer, t.transfer, a.transfers);
+  const double per_pixel = 1.0 / static_cast<double>(pixels);
+  fill(a.spectrum, t.spectrum, a.wave_modes, per_pixel);
+  // A propagation transforms there and back along both axes.
+  fill(a.transfer, t.transfer, a.transfers, per_pixel / (a.y.power_gain * a.x.power_gain));
 }
 
 Index multislice_forward_scratch(const MultisliceIntensity& a, const MultisliceTables& t) {
@@ -334,10 +341,104 @@ Index multislice_forward_scratch(const MultisliceIntensity& a, const MultisliceT
 }
 
 Index multislice_backward_scratch(const MultisliceIntensity& a, const MultisliceTables& t) {
-  const Index modes = a.wave_modes * a.object_modes;
-  return Position::floats(a, t) + t.slot_floats +
-         modes * (t.slot_floats + a.slices * t.wave_floats);
+  const bool recomputes = a.saved_positions < a.positions;
+  // The intensity's gradient, chi, and for the moments a wave and its spectrum.
+  return Position::floats(a, t) + (recomputes ? t.saved_floats : 0) + 3 * t.slot_floats +
+         t.wave_floats;
 }
+
+namespace {
+
+// Where psi and S of a position lie, wherever that is.
+class Saved {
+ public:
+  Saved(const MultisliceIntensity& a, const MultisliceTables& t, float* base)
+      : a_(a), t_(t), psi_(base + a.wave_modes * a.object_modes * t.slot_floats), spectra_(base) {}
+  float* psi(Index m, Index n, Index z) const {
+    return psi_ + ((m * a_.object_modes + n) * a_.slices + z) * t_.wave_floats;
+  }
+  float* spectrum(Index m, Index n, Index b, Index slot) const {
+    return spectra_ + (m * a_.object_modes + n) * t_.slot_floats + (b * a_.x.length + slot) * kWide;
+  }
+
+ private:
+  const MultisliceIntensity& a_;
+  const MultisliceTables& t_;
+  float *psi_, *spectra_;
+};
+
+// The forward that leaves psi and S behind, and hands S on.
+template <class Detect>
+void forward_saving(Position& position, const MultisliceTables& t, const Saved& saved,
+                    Detect detect) {
+  position.forward(
+      [&](Index m, Index n, Index z, Index strip, Index row, const Wide& v) {
+        stream_wide(saved.psi(m, n, z) + strip * t.strip_floats + row * kWide, v);
+      },
+      [&](Index m, Index n, Index b, Index slot, const Wide& v) {
+        store_wide(saved.spectrum(m, n, b, slot), v);
+        detect(m, n, b, slot, v);
+      });
+  finish_streams();
+}
+
+// The sums that make the gradients of thickness and tilt.
+class Moments {
+ public:
+  Moments(const MultisliceBackward& a, const MultisliceTables& t, Position& position, bool wanted)
+      : a_(a), t_(t), position_(position) {
+    if (!wanted) return;
+    wave_ = position.take(t.wave_floats);
+    spectrum_ = position.take(t.slot_floats);
+    chi_ = position.take(t.slot_floats);
+    for (Index i = 0; i < t.wave_floats; i += kLanes) store(wave_ + i, Real{});
+    for (Index i = 0; i < t.slot_floats; i += kLanes) store(chi_ + i, Real{});
+    visit_slots(a, t, [&](Index at, Index pixel) { chi_[at] = a.chi[pixel]; });
+  }
+
+  // F{psi} of a saved wave, unscaled.
+  void take_spectrum(const float* psi) {
+    for (Index s = 0; s < t_.strips; ++s) {  // without the rows that pad a strip
+      copy(psi + s * t_.strip_floats, wave_ + s * t_.strip_floats, a_.y.length * kWide);
+    }
+    position_.columns<false, true>(wave_, [](Index, Index, const Wide&) {});
+    position_.rows<true, false>(wave_, [&](Index b, Index slot, const Wide& v) {
+      store_wide(spectrum_ + (b * a_.x.length + slot) * kWide, v);
+    });
+  }
+
+  void begin(double* sums) { sums_ = sums; }
+
+  // Slot by slot, the blocks one after the other.
+  void add(Index b, Index slot, const Wide& g) {
+    const Index at = (b * a_.x.length + slot) * kWide;
+    const Wide s = load_wide(spectrum_ + at);
+    const Real t = g.im * s.re - g.re * s.im;  // Re(conj(g) i s)
+    const auto fx = static_cast<float>(Position::cycles(a_.frequency_x[slot], a_.x.length));
+    by_chi_ += load(chi_ + at) * t;
+    by_lane_ += t;
+    by_x_ += fx * t;
+    if (slot < a_.x.length - 1) return;
+    const double scale = position_.per_pixel();
+    sums_[0] += scale * sum(by_chi_);
+    for (Index l = 0; l < lanes_of(b, a_.y.length); ++l) {
+      sums_[1] += scale * by_lane_[l] *
+                  Position::cycles(a_.frequency_y[b * kLanes + l], a_.y.length);
+    }
+    sums_[2] += scale * sum(by_x_);
+    by_chi_ = by_lane_ = by_x_ = Real{};
+  }
+
+ private:
+  const MultisliceBackward& a_;
+  const MultisliceTables& t_;
+  Position& position_;
+  float *wave_ = nullptr, *spectrum_ = nullptr, *chi_ = nullptr;
+  double* sums_ = nullptr;
+  Real by_chi_{}, by_lane_{}, by_x_{};
+};
+
+}  // namespace
 
 void multislice_forward_position(const MultisliceForward& a, const MultisliceTables& t, Index j,
                                  float* scratch) {
@@ -345,12 +446,16 @@ void multislice_forward_position(const MultisliceForward& a, const MultisliceTab
   float* intensity = position.take(t.slot_floats);
   for (Index i = 0; i < t.slot_floats; i += kLanes) store(intensity + i, Real{});
   const float scale = position.per_pixel();
-  position.forward([](Index, Index, Index, Index, Index, const Wide&) {},
-                   [&](Index, Index n, Index b, Index slot, const Wide& v) {
-                     float* at = intensity + (b * a.x.length + slot) * kWide;
-                     const float weight = a.occupancy[n] * scale;
-                     store(at, load(at) + weight * (v.re * v.re + v.im * v.im));
-                   });
+  const auto detect = [&](Index, Index n, Index b, Index slot, const Wide& v) {
+    float* at = intensity + (b * a.x.length + slot) * kWide;
+    const float weight = a.occupancy[n] * scale;
+    store(at, load(at) + weight * (v.re * v.re + v.im * v.im));
+  };
+  if (j < a.saved_positions) {
+    forward_saving(position, t, Saved(a, t, a.saved + j * t.saved_floats), detect);
+  } else {
+    position.forward([](Index, Index, Index, Index, Index, const Wide&) {}, detect);
+  }
   const Index pixels = static_cast<Index>(a.y.length) * a.x.length;
   float* out = a.intensity + j * pixels;
   visit_slots(a, t, [&](Index at, Index pixel) { out[pixel] = intensity[at]; });
@@ -359,25 +464,12 @@ void multislice_forward_position(const MultisliceForward& a, const MultisliceTab
 void multislice_backward_position(const MultisliceBackward& a, const MultisliceTables& t, Index j,
                                   float* grad_window, float* grad_spectrum, float* scratch) {
   Position position(a, t, j, scratch);
-  const Index modes = a.wave_modes * a.object_modes;
+  const bool is_saved = j < a.saved_positions;
+  const Saved saved(a, t, is_saved ? a.saved + j * t.saved_floats : position.take(t.saved_floats));
+  if (!is_saved) {
+    forward_saving(position, t, saved, [](Index, Index, Index, Index, const Wide&) {});
+  }
   float* upstream = position.take(t.slot_floats);
-  float* spectra = position.take(modes * t.slot_floats);
-  float* psi = position.take(modes * a.slices * t.wave_floats);
-  const auto psi_at = [&](Index m, Index n, Index z, Index strip, Index row) {
-    return psi + (position.mode_index(m, n) * a.slices + z) * t.wave_floats +
-           strip * t.strip_floats + row * kWide;
-  };
-  const auto spectrum_at = [&](Index m, Index n, Index b, Index slot) {
-    return spectra + position.mode_index(m, n) * t.slot_floats + (b * a.x.length + slot) * kWide;
-  };
-  position.forward(
-      [&](Index m, Index n, Index z, Index strip, Index row, const Wide& v) {
-        stream_wide(psi_at(m, n, z, strip, row), v);
-      },
-      [&](Index m, Index n, Index b, Index slot, const Wide& v) {
-        store_wide(spectrum_at(m, n, b, slot), v);
-      });
-
   const Index pixels = static_cast<Index>(a.y.length) * a.x.length;
   const float* grad_intensity = a.grad_intensity + j * pixels;
   for (Index i = 0; i < t.slot_floats; i += kLanes) store(upstream + i, Real{});
@@ -394,7 +486,7 @@ void multislice_backward_position(const MultisliceBackward& a, const MultisliceT
         for (Index b = 0; b < t.blocks; ++b) {
           Real block{};
           for (Index slot = 0; slot < a.x.length; ++slot) {
-            const Wide v = load_wide(spectrum_at(m, n, b, slot));
+            const Wide v = load_wide(saved.spectrum(m, n, b, slot));
             block += upstream_at(b, slot) * (v.re * v.re + v.im * v.im);
           }
           total += static_cast<double>(sum(block)) * scale;
@@ -405,19 +497,25 @@ void multislice_backward_position(const MultisliceBackward& a, const MultisliceT
   }
   const bool wants_object = grad_window != nullptr;
   const bool wants_entrance = grad_spectrum != nullptr || a.grad_shift != nullptr;
-  if (!wants_object && !wants_entrance) return;
+  const bool wants_moments = a.moments != nullptr && a.slices > 1;
+  if (!wants_object && !wants_entrance && !wants_moments) return;
+  Moments moments(a, t, position, wants_moments);
 
   for (Index n = 0; n < a.object_modes; ++n) {
     const Real weight = broadcast(2 * a.occupancy[n] * scale);
     for (Index m = 0; m < a.wave_modes; ++m) {
       position.rows<false, true>(position.wave(m, n), [&](Index b, Index slot, Wide& v) {
         const Real g = weight * upstream_at(b, slot);
-        v = load_wide(spectrum_at(m, n, b, slot));
+        v = load_wide(saved.spectrum(m, n, b, slot));
         v = {g * v.re, g * v.im};
       });
     }
   }
 
+  if (wants_moments) {
+    double* first = a.moments + j * (a.slices - 1) * 3;
+    for (Index i = 0; i < (a.slices - 1) * 3; ++i) first[i] = 0;
+  }
   double shift_y = 0, shift_x = 0;
   for (Index z = a.slices - 1; z >= 0; --z) {
     position.make_windows(z);
@@ -426,15 +524,24 @@ void multislice_backward_position(const MultisliceBackward& a, const MultisliceT
       float* grad = wants_object ? grad_window + (n * a.slices + z) * t.wave_floats : nullptr;
       for (Index m = 0; m < a.wave_modes; ++m) {
         float* wave = position.wave(m, n);
+        const float* psi = saved.psi(m, n, z);
         const auto adjoint = [&](Index strip, Index row, Wide& v) {
           if (grad != nullptr) {
             float* at = grad + strip * t.strip_floats + row * kWide;
-            const Wide term = mul_conj(v, load_wide(psi_at(m, n, z, strip, row)));
+            const Wide term = mul_conj(v, load_wide(psi + strip * t.strip_floats + row * kWide));
             store_wide(at, m == 0 ? term : load_wide(at) + term);
           }
           v = mul_conj(v, position.window(n, strip, row));
         };
-        if (z > 0) {
+        if (z > 0 && wants_moments) {
+          moments.take_spectrum(psi);
+          position.columns<true, true>(wave, adjoint);
+          moments.begin(a.moments + (j * (a.slices - 1) + z - 1) * 3);
+          position.rows<true, true>(wave, [&](Index b, Index slot, Wide& v) {
+            moments.add(b, slot, v);
+            v = mul_conj(v, load_wide(h + (b * a.x.length + slot) * kWide));
+          });
+        } else if (z > 0) {
           position.columns<true, true>(wave, adjoint);
           position.rows<true, true>(wave, [&](Index b, Index slot, Wide& v) {
             v = mul_conj(v, load_wide(h + (b * a.x.length + slot) * kWide));

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from fastpty.ops import fused
 from fastpty.ops.checks import (
     check_complex,
     check_device,
@@ -87,6 +88,19 @@ def multislice_intensity(
         check_real_of(probe, occupancy=occupancy)
         check_device(probe=probe, occupancy=occupancy)
         check_shape("occupancy", occupancy, "No", axes)
+    if fused.covers(probe):
+        return fused.multislice_intensity(
+            probe,
+            obj,
+            corner,
+            shift,
+            thickness,
+            tilt,
+            occupancy,
+            wavelength=wavelength,
+            pixel_size=pixel_size,
+            model=model,
+        )
     return chain(
         slice_transmit,
         probe,
