@@ -49,3 +49,47 @@ def slice_transmit_backward(
     grad_wave: int,
     grad_object: int,
 ) -> None: ...
+def has_fft(length: int) -> bool: ...
+def multislice_saved_floats(
+    *, wave_modes: int, object_modes: int, slices: int, window: tuple[int, int]
+) -> int: ...
+
+class MultisliceIntensity:
+    def __init__(
+        self,
+        *,
+        positions: int,
+        wave_modes: int,
+        object_modes: int,
+        slices: int,
+        window: tuple[int, int],
+        extent: tuple[int, int],
+        transfers: int,
+        tilts: int,
+        spectrum: int,
+        amplitude: int,
+        phase: int,
+        object: int,
+        corner: int,
+        shift: int,
+        transfer: int,
+        tilt_y: int,
+        tilt_x: int,
+        occupancy: int,
+    ) -> None: ...
+    def forward(self, *, intensity: int, saved: int, saved_positions: int) -> None: ...
+    def backward(
+        self,
+        *,
+        grad_intensity: int,
+        grad_object: int,
+        grad_amplitude: int,
+        grad_phase: int,
+        grad_spectrum: int,
+        grad_shift: int,
+        grad_occupancy: int,
+        moments: int,
+        chi: int,
+        saved: int,
+        saved_positions: int,
+    ) -> None: ...

@@ -60,6 +60,10 @@ static FASTPTY_INLINE void stream_wide(float* p, Wide v) {
   store_wide(p, v);
 #endif
 }
+// Asks for a value that will be needed soon. The address need not be readable.
+static FASTPTY_INLINE void prefetch_wide(const float* p) {
+  for (int i = 0; i < kWide; i += 16) __builtin_prefetch(p + i);
+}
 // Makes streamed stores visible to other threads; once after many of them.
 static FASTPTY_INLINE void finish_streams() {
 #if defined(__AVX2__)

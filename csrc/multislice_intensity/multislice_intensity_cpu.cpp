@@ -120,7 +120,9 @@ class Position {
     }
   }
 
-  // The window of slice z in every object mode.
+  // The window of slice z in every object mode; with the phasors exp(i phi) where they are asked for
+  // and the object is a pair.
+  template <bool Phasors>
   void make_windows(Index z) {
     for (Index n = 0; n < a_.object_modes; ++n) {
       const Index first = (((n * a_.slices + z) * a_.object_rows) + a_.corner[2 * j_]) *
@@ -128,6 +130,7 @@ class Position {
                           a_.corner[2 * j_ + 1];
       for (Index row = 0; row < a_.y.length; ++row) {
         for (Index s = 0; s < t_.strips; ++s) {
+          prefetch_pixels(first + (row + kRowsAhead) * a_.object_cols + s * kLanes);
           const Index lanes = lanes_of(s, a_.x.length);
           const Index pixel = first + row * a_.object_cols + s * kLanes;
           const Index to = n * t_.wave_floats + s * t_.strip_floats + row * kWide;
@@ -137,7 +140,7 @@ class Position {
             Wide phasor;
             sin_cos(real_pixels(a_.phase + pixel, lanes), phasor.im, phasor.re);
             const Real amplitude = real_pixels(a_.amplitude + pixel, lanes);
-            store_wide(phasors_ + to, phasor);
+            if constexpr (Phasors) store_wide(phasors_ + to, phasor);
             store_wide(windows_ + to, {amplitude * phasor.re, amplitude * phasor.im});
           }
         }
@@ -187,7 +190,7 @@ class Position {
       for (Index n = 1; n < a_.object_modes; ++n) copy(wave(m, 0), wave(m, n), t_.wave_floats);
     }
     for (Index z = 0; z < a_.slices; ++z) {
-      make_windows(z);
+      make_windows<false>(z);
       const bool last = z == a_.slices - 1;
       const float* h = last ? nullptr : transfer(z);
       for (Index n = 0; n < a_.object_modes; ++n) {
@@ -238,6 +241,17 @@ class Position {
   }
 
  private:
+  // Rows of a window lie too far apart for the processor to guess the next one.
+  static constexpr Index kRowsAhead = 8;
+  void prefetch_pixels(Index pixel) const {
+    if (a_.object != nullptr) {
+      __builtin_prefetch(a_.object + pixel);
+      __builtin_prefetch(a_.object + pixel + kLanes / 2);
+    } else {
+      __builtin_prefetch(a_.phase + pixel);
+      __builtin_prefetch(a_.amplitude + pixel);
+    }
+  }
   static Real real_pixels(const float* p, Index lanes) {
     if (lanes == kLanes) return load_unaligned(p);
     alignas(4 * kLanes) float padded[kLanes] = {};
@@ -360,6 +374,16 @@ class Saved {
   float* spectrum(Index m, Index n, Index b, Index slot) const {
     return spectra_ + (m * a_.object_modes + n) * t_.slot_floats + (b * a_.x.length + slot) * kWide;
   }
+  // The rows that pad a strip are nobody's, but whoever compares two runs would see them.
+  void clear_padding() const {
+    const Index strips = a_.wave_modes * a_.object_modes * a_.slices * t_.strips;
+    for (Index i = 0; i < strips; ++i) {
+      float* strip = psi_ + i * t_.strip_floats;
+      for (Index at = a_.y.length * kWide; at < t_.strip_floats; at += kWide) {
+        stream_wide(strip + at, Wide{});
+      }
+    }
+  }
 
  private:
   const MultisliceIntensity& a_;
@@ -379,6 +403,7 @@ void forward_saving(Position& position, const MultisliceTables& t, const Saved& 
         store_wide(saved.spectrum(m, n, b, slot), v);
         detect(m, n, b, slot, v);
       });
+  saved.clear_padding();
   finish_streams();
 }
 
@@ -391,16 +416,13 @@ class Moments {
     wave_ = position.take(t.wave_floats);
     spectrum_ = position.take(t.slot_floats);
     chi_ = position.take(t.slot_floats);
-    for (Index i = 0; i < t.wave_floats; i += kLanes) store(wave_ + i, Real{});
     for (Index i = 0; i < t.slot_floats; i += kLanes) store(chi_ + i, Real{});
     visit_slots(a, t, [&](Index at, Index pixel) { chi_[at] = a.chi[pixel]; });
   }
 
   // F{psi} of a saved wave, unscaled.
   void take_spectrum(const float* psi) {
-    for (Index s = 0; s < t_.strips; ++s) {  // without the rows that pad a strip
-      copy(psi + s * t_.strip_floats, wave_ + s * t_.strip_floats, a_.y.length * kWide);
-    }
+    copy(psi, wave_, t_.wave_floats);
     position_.columns<false, true>(wave_, [](Index, Index, const Wide&) {});
     position_.rows<true, false>(wave_, [&](Index b, Index slot, const Wide& v) {
       store_wide(spectrum_ + (b * a_.x.length + slot) * kWide, v);
@@ -518,7 +540,7 @@ void multislice_backward_position(const MultisliceBackward& a, const MultisliceT
   }
   double shift_y = 0, shift_x = 0;
   for (Index z = a.slices - 1; z >= 0; --z) {
-    position.make_windows(z);
+    position.make_windows<true>(z);
     const float* h = z > 0 ? position.transfer(z - 1) : nullptr;
     for (Index n = 0; n < a.object_modes; ++n) {
       float* grad = wants_object ? grad_window + (n * a.slices + z) * t.wave_floats : nullptr;
@@ -528,7 +550,9 @@ void multislice_backward_position(const MultisliceBackward& a, const MultisliceT
         const auto adjoint = [&](Index strip, Index row, Wide& v) {
           if (grad != nullptr) {
             float* at = grad + strip * t.strip_floats + row * kWide;
-            const Wide term = mul_conj(v, load_wide(psi + strip * t.strip_floats + row * kWide));
+            const float* wave_in = psi + strip * t.strip_floats + row * kWide;
+            prefetch_wide(wave_in + t.strip_floats);
+            const Wide term = mul_conj(v, load_wide(wave_in));
             store_wide(at, m == 0 ? term : load_wide(at) + term);
           }
           v = mul_conj(v, position.window(n, strip, row));

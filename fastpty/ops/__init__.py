@@ -6,6 +6,7 @@ torch's own operations.
 """
 
 from fastpty.ops.fresnel_propagate import fresnel_propagate
+from fastpty.ops.fused import set_wave_budget
 from fastpty.ops.mixed_intensity import mixed_intensity
 from fastpty.ops.multislice_intensity import multislice_intensity
 from fastpty.ops.probe_shift import probe_shift
@@ -16,5 +17,6 @@ __all__ = [
     "mixed_intensity",
     "multislice_intensity",
     "probe_shift",
+    "set_wave_budget",
     "slice_transmit",
 ]

@@ -8,10 +8,13 @@ forward and backward the kernel keeps the waves in front of every slice, for as 
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from fastpty.ops import native
 from fastpty.optics import pixel_pair, spatial_frequencies
@@ -21,16 +24,43 @@ __all__ = ["covers", "multislice_intensity", "set_wave_budget"]
 
 _DEFAULT_BUDGET = 2 << 30
 
+# A table, since torch.compile cannot look into the core. Empty without the core.
+_LENGTHS = native.fft_lengths()
 
-class _Budget:
-    bytes = _DEFAULT_BUDGET
+
+class _Waves:
+    """Memory for the waves between forward and backward, one block kept for the next call.
+
+    Fresh memory costs as much time as writing the waves into it: the system clears it page by page.
+    """
+
+    budget = _DEFAULT_BUDGET
+    idle: ClassVar[list[NDArray[np.float32]]] = []
+
+    @classmethod
+    def take(cls, floats: int) -> torch.Tensor:
+        """[floats] float32, not initialised, which comes back by itself when it is freed."""
+        if floats == 0:
+            return torch.empty(0)
+        block = cls.idle.pop() if cls.idle else None
+        if block is None or not floats <= len(block) <= 2 * floats:
+            block = torch.empty(floats).numpy()  # aligned, unlike numpy's own
+        lease = block[:floats]
+        weakref.finalize(lease, cls._give_back, block)
+        return torch.from_numpy(lease)
+
+    @classmethod
+    def _give_back(cls, block: NDArray[np.float32]) -> None:
+        if not cls.idle and block.nbytes <= cls.budget:
+            cls.idle.append(block)
 
 
 def set_wave_budget(budget: int | None) -> None:
     """Limit the memory that the fused kernel keeps from a forward to its backward.
 
     Waves that do not fit are computed a second time in the backward: slower by about a third,
-    never different in the result. 0 stores nothing.
+    never different in the result. 0 stores nothing. One block of memory is kept from call to call;
+    calling this function frees it.
 
     Parameters
     ----------
@@ -42,18 +72,19 @@ def set_wave_budget(budget: int | None) -> None:
     """
     if budget is not None and budget < 0:
         raise ValueError(f"budget: must be at least 0 bytes, found {budget}")
-    _Budget.bytes = _DEFAULT_BUDGET if budget is None else budget
+    _Waves.budget = _DEFAULT_BUDGET if budget is None else budget
+    _Waves.idle.clear()
 
 
 def covers(probe: torch.Tensor) -> bool:
-    """Whether the fused kernel serves this probe [M, Ny, Nx]: single precision on the CPU, window
-    lengths 2^a 3^b 5^c from 2 to 512, and not without a mode."""
-    if not native.AVAILABLE or probe.device.type != "cpu" or probe.dtype != torch.complex64:
-        return False
-    from fastpty import _core
+    """Whether the fused kernel serves this probe [M, Ny, Nx].
 
+    It does single precision on the CPU, window lengths 2^a 3^b 5^c from 2 to 512, and at least one
+    mode, where the native core is installed.
+    """
     modes, ny, nx = probe.shape
-    return modes > 0 and _core.has_fft(ny) and _core.has_fft(nx)
+    single_on_cpu = probe.device.type == "cpu" and probe.dtype == torch.complex64
+    return single_on_cpu and modes > 0 and ny in _LENGTHS and nx in _LENGTHS
 
 
 def multislice_intensity(
@@ -77,7 +108,7 @@ def multislice_intensity(
     tensors = (probe, whole, amplitude, phase, corner, shift, gaps, tilt, occupancy)
     wanted = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     intensity: torch.Tensor = _forward(
-        *tensors, wavelength, pixel_pair(pixel_size), model, _Budget.bytes if wanted else 0
+        *tensors, wavelength, pixel_pair(pixel_size), model, _Waves.budget if wanted else 0
     )[0]
     return intensity
 
@@ -113,7 +144,6 @@ class _Inputs(NamedTuple):
 
     @property
     def saved_positions(self) -> int:
-        no, nz, _, _ = self.object_shape
         return min(len(self.corner), self.budget // (4 * self.saved_floats))
 
     @property
@@ -190,19 +220,19 @@ def _transfer(
     gaps = inputs.thickness.detach().double().reshape(-1)[: max(slices - 1, 1)]
     tilt = None if inputs.tilt is None else inputs.tilt.detach().double()
     shared = tilt if _tilt_is_shared(inputs) else None
-    transfer = torch.stack(
-        [
-            propagator(
-                inputs.window,
-                gap,
-                shared,
-                wavelength=inputs.wavelength,
-                pixel_size=tuple(inputs.pixel_size),
-                model=inputs.model,
-            ).reshape(inputs.window)
-            for gap in gaps
-        ]
-    ).to(torch.complex64)
+    every = [
+        propagator(
+            inputs.window,
+            gap,
+            shared,
+            wavelength=inputs.wavelength,
+            pixel_size=tuple(inputs.pixel_size),
+            model=inputs.model,
+        ).reshape(1, *inputs.window)
+        for gap in gaps
+    ]
+    none = torch.empty((0, *inputs.window), dtype=torch.complex128)  # of a single slice
+    transfer = torch.cat([none, *every]).to(torch.complex64)
     if tilt is None or shared is not None:
         return transfer, None, None
     slope = torch.tan(tilt * 1e-3)
@@ -222,7 +252,8 @@ def _transfer(
 )
 def _forward(*arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
     inputs = _Inputs(*arguments)
-    intensity, saved = _allocate(*arguments)
+    intensity = inputs.shift.new_empty((len(inputs.corner), *inputs.window))
+    saved = _Waves.take(inputs.saved_positions * inputs.saved_floats)
     call = _Call(inputs)  # must outlive the run: it holds the arrays
     call.core.forward(
         intensity=intensity.data_ptr(),
@@ -258,7 +289,9 @@ def _backward(grad_intensity: torch.Tensor, saved: torch.Tensor, *rest: Any) -> 
 
     def empty(tensor: torch.Tensor | None, is_wanted: bool) -> torch.Tensor | None:
         plain = torch.contiguous_format
-        return torch.empty_like(tensor, memory_format=plain) if is_wanted and tensor is not None else None
+        if tensor is None or not is_wanted:
+            return None
+        return torch.empty_like(tensor, memory_format=plain)
 
     def double(is_wanted: bool, *shape: int) -> torch.Tensor | None:
         return torch.empty(shape, dtype=torch.float64) if is_wanted else None

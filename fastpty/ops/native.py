@@ -17,7 +17,7 @@ except ImportError as error:
 else:
     AVAILABLE = True
 
-__all__ = ["AVAILABLE", "dtype_name", "follow_torch_threads", "plain"]
+__all__ = ["AVAILABLE", "dtype_name", "fft_lengths", "follow_torch_threads", "plain"]
 
 
 def follow_torch_threads() -> None:
@@ -33,3 +33,11 @@ def dtype_name(tensor: torch.Tensor) -> Literal["complex64", "complex128"]:
 def plain(tensor: torch.Tensor) -> torch.Tensor:
     """The same values as they stand in memory: contiguous, no lazy conjugation or negation."""
     return tensor.resolve_conj().resolve_neg().contiguous()
+
+
+def fft_lengths() -> frozenset[int]:
+    """The window lengths that the fused kernels transform; none without the core."""
+    if not AVAILABLE:
+        return frozenset()
+    longest = 512
+    return frozenset(length for length in range(2, longest + 1) if _core.has_fft(length))
