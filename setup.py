@@ -25,12 +25,15 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).resolve().parent
 
 NEEDS_COMPILER = (
-    "fastpty builds a small native module and needs a C++17 compiler (GCC 9, Clang 10, "
-    "MSVC 2019, or newer), but '{compiler}' was not found. Install one and try again: "
+    "fastpty builds a small native module and needs a C++17 compiler (GCC 9 or Clang 10, "
+    "or newer), but '{compiler}' was not found. Install one and try again: "
     "Debian or Ubuntu: `apt install g++`; Fedora: `dnf install gcc-c++`; "
     "macOS: `xcode-select --install`; conda: `conda install cxx-compiler`; "
-    "Windows: the Visual Studio Build Tools with the C++ workload. "
     "If a compiler is installed under another name, put that name into the variable CXX."
+)
+NEEDS_UNIX = (
+    "fastpty builds on Linux and macOS, with GCC or Clang, and this Python compiles with another "
+    "compiler. On Windows use fastpty in the Windows Subsystem for Linux (WSL)."
 )
 NEEDS_HEADERS = (
     "fastpty builds a small native module and needs the header files of Python {version}, "
@@ -43,32 +46,28 @@ NEEDS_HEADERS = (
 # -ffp-contract=fast lets the compiler use fused multiply-adds where the variant has them;
 # -fno-math-errno and -fno-trapping-math remove side effects that would forbid vector code.
 # Nothing here reorders sums or assumes that NaN cannot occur.
-UNIX_FLAGS = [
+FLAGS = [
     *("-std=c++17", "-O3", "-g0", "-fvisibility=hidden", "-pthread"),
     *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra"),
 ]
-MSVC_FLAGS = ["/std:c++17", "/Zc:__cplusplus", "/O2", "/EHsc", "/fp:contract", "/W3"]
 X86_VARIANTS = {
-    "avx2": {"unix": ["-mavx2", "-mfma"], "msvc": ["/arch:AVX2"]},
-    "avx512": {
-        "unix": [
-            *("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl"),
-            *("-mfma", "-mprefer-vector-width=512"),
-        ],
-        "msvc": ["/arch:AVX512"],
-    },
+    "avx2": ["-mavx2", "-mfma"],
+    "avx512": [
+        *("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl"),
+        *("-mfma", "-mprefer-vector-width=512"),
+    ],
 }
 
 
-def what_is_missing(compiler: str | None, include: str) -> str | None:
+def what_is_missing(compiler: str, include: str) -> str | None:
     """Say in one paragraph what a build lacks, or return None when it has all it needs.
 
     Parameters
     ----------
-    compiler : the C++ compiler to be run, or None where setuptools finds it itself (MSVC).
+    compiler : the C++ compiler to be run.
     include : the folder that should hold Python.h.
     """
-    if compiler is not None and shutil.which(compiler) is None:
+    if shutil.which(compiler) is None:
         return NEEDS_COMPILER.format(compiler=compiler)
     if not Path(include, "Python.h").is_file():
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -95,35 +94,34 @@ class BuildCore(build_ext):
     """``build_ext`` that compiles the kernels once per instruction set."""
 
     def build_extension(self, ext: Extension) -> None:
-        msvc = self.compiler.compiler_type == "msvc"
+        if self.compiler.compiler_type != "unix":
+            raise SystemExit(NEEDS_UNIX)
         if message := what_is_missing(
-            None if msvc else self.compiler.compiler_cxx[0], sysconfig.get_paths()["include"]
+            self.compiler.compiler_cxx[0], sysconfig.get_paths()["include"]
         ):
             raise SystemExit(message)
 
-        # The last part of linux-x86_64, win-amd64, macosx-11.0-universal2, ...: the target,
-        # which a universal2 Python shows to be two. Those get the baseline only.
-        on_x86 = self.plat_name.rsplit("-", 1)[-1] in {"x86_64", "amd64"}
+        # The last part of linux-x86_64, macosx-11.0-universal2, ...: the target, which a
+        # universal2 Python shows to be two. Those get the baseline only.
+        on_x86 = self.plat_name.rsplit("-", 1)[-1] == "x86_64"
         variants = X86_VARIANTS if on_x86 else {}
-        flags = MSVC_FLAGS if msvc else UNIX_FLAGS
 
-        ext.extra_compile_args = flags
-        ext.extra_link_args = [] if msvc else ["-pthread"]
+        ext.extra_compile_args = FLAGS
+        ext.extra_link_args = ["-pthread"]
         ext.define_macros += [("FASTPTY_X86_VARIANTS", "1")] if on_x86 else []
 
         _, kernels = sources()
-        family = "msvc" if msvc else "unix"
-        for name, extra in {"portable": {family: []}, **variants}.items():
+        for name, extra in {"portable": [], **variants}.items():
             ext.extra_objects += self.compiler.compile(
                 kernels,
                 output_dir=str(Path(self.build_temp, name)),
                 macros=[*ext.define_macros, ("FASTPTY_SIMD", name)],
                 include_dirs=ext.include_dirs,
-                extra_postargs=[*flags, *extra[family]],
+                extra_postargs=[*FLAGS, *extra],
                 depends=ext.depends,
             )
 
-        build_flags = " ".join(flags)
+        build_flags = " ".join(FLAGS)
         ext.define_macros += [
             ("FASTPTY_VERSION", f'"{package_version()}"'),
             ("FASTPTY_BUILD_FLAGS", f'"{build_flags}"'),

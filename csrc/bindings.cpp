@@ -316,8 +316,6 @@ std::string compiler() {
   return "Clang " __clang_version__;
 #elif defined(__GNUC__)
   return "GCC " __VERSION__;
-#elif defined(_MSC_VER)
-  return "MSVC " + std::to_string(_MSC_VER);
 #else
   return "unknown";
 #endif

@@ -171,6 +171,10 @@ def init(
         Path | None, typer.Option("-o", "--output", help="config file; default: <data>.yaml")
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="path inside an HDF5 or npz file")] = None,
+    scan_shape: Annotated[
+        tuple[int, int] | None,
+        typer.Option(metavar="SLOW FAST", help="shape of the raster, if the file lacks it"),
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Write a commented config for a data file."""
@@ -181,8 +185,8 @@ def init(
     target = output or Path(f"{data_file.stem}.yaml")
     if target.exists():
         raise OutputError(str(target), "exists already.", "Choose another name with -o.")
-    with open_scan(data_file, dataset=dataset) as scan:
-        text = initial_config(data_file.resolve(), scan)
+    with open_scan(data_file, dataset=dataset, scan_shape=scan_shape) as scan:
+        text = initial_config(data_file.resolve(), scan, scan_shape)
     try:
         with atomic_path(target) as path:
             path.write_text(text, encoding="utf-8")

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from fastpty.config import ReconConfig
 from fastpty.constraints import apply_constraints
@@ -161,8 +162,7 @@ class Reconstruction:
     def snapshot(self) -> Snapshot:
         """Some patterns, measured and simulated now."""
         count = min(self.config.output.snapshot_patterns, len(self.measurements.patterns))
-        spread = (np.arange(count) + 0.5) / count * len(self.measurements.patterns)
-        index = spread.astype(np.int64)
+        index = _spread(count, len(self.measurements.patterns))
         measured, simulated = self._patterns(torch.from_numpy(index))
         mask = self.measurements.patterns.mask
         good = None if mask is None else np.fft.fftshift(mask.cpu().numpy())
@@ -218,3 +218,15 @@ class Reconstruction:
             config=self.config.model_dump(mode="json"),
             r_factor=self.r_factor(),
         )
+
+
+def _spread(count: int, total: int) -> NDArray[np.int64]:
+    """One index in each of ``count`` equal parts of ``total``, at another place in each.
+
+    Even steps through a raster would fall into the same column again and again.
+    """
+    borders = np.arange(count + 1) * total // count
+    golden = (np.sqrt(5) - 1) / 2
+    place = (0.5 + golden * np.arange(count)) % 1
+    index: NDArray[np.int64] = borders[:-1] + (place * np.diff(borders)).astype(np.int64)
+    return index

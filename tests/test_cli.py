@@ -198,6 +198,16 @@ def test_init_marks_what_the_file_does_not_say(run: Run, tiny: Tiny, tmp_path: P
     assert "beam.energy_kv" in done.said
 
 
+def test_init_of_a_stack(run: Run, tiny: Tiny, tmp_path: Path) -> None:
+    """The shape that the command gives is checked, and written into the config."""
+    stack = _reshaped(tiny, (30, 24, 20))
+    refused = run("init", tiny.folder / stack, "--scan-shape", 5, 5)
+    assert refused.code == 2
+    assert "is [5, 5], 25 positions, but shape_3.npy holds 30 patterns" in refused.said
+    assert run("init", tiny.folder / stack, "--scan-shape", *SCAN, "-o", "new.yaml").code == 0
+    assert f"scan_shape: {list(SCAN)}" in (tmp_path / "new.yaml").read_text()
+
+
 def test_init_of_no_data_file(run: Run, tmp_path: Path) -> None:
     done = run("init", "none.h5")
     assert done.code == 2

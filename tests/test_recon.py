@@ -13,7 +13,7 @@ import torch
 from fastpty.config import ReconConfig, validate_config
 from fastpty.engines import GradientEngine, IterationReport
 from fastpty.errors import ConfigError, FastptyError
-from fastpty.recon import Observer, Reconstruction, choose_device
+from fastpty.recon import Observer, Reconstruction, _spread, choose_device
 from fastpty.truth import compare_with_truth, read_truth
 from tests.recon_cases import TINY, WINDOW, Tiny, make_tiny, merged, tiny_run
 from tests.tolerances import bound, tolerance
@@ -108,15 +108,27 @@ def test_a_snapshot_is_what_was_measured_and_is_simulated(tiny: Tiny) -> None:
     run = tiny_run(tiny, output={"snapshots": ["final"], "snapshot_patterns": 3})
     run.run()
     (snapshot,) = run.snapshots
-    assert snapshot.index.tolist() == [5, 15, 25]
+    assert snapshot.index.tolist() == [5, 11, 27]
     np.testing.assert_allclose(
-        snapshot.measured, tiny.patterns[[5, 15, 25]], **tolerance("product", torch.float32)
+        snapshot.measured, tiny.patterns[[5, 11, 27]], **tolerance("product", torch.float32)
     )
     _, simulated = run._patterns(torch.from_numpy(snapshot.index))
     assert np.array_equal(snapshot.simulated, simulated)
     roots = np.sqrt(snapshot.measured.astype(float)), np.sqrt(snapshot.simulated.astype(float))
     expected = np.abs(roots[0] - roots[1]).sum() / roots[0].sum()
     assert snapshot.r_factor == pytest.approx(expected, rel=tolerance("sum", torch.float64)["rtol"])
+
+
+@pytest.mark.parametrize(("count", "total"), [(1, 1), (4, 576), (5, 7), (9, 9), (64, 100)])
+def test_snapshots_are_spread_over_the_scan(count: int, total: int) -> None:
+    index = _spread(count, total)
+    borders = np.arange(count + 1) * total // count
+    assert np.all((borders[:-1] <= index) & (index < borders[1:]))
+
+
+def test_snapshots_of_a_raster_lie_in_many_columns() -> None:
+    """576 = 24 x 24: four even steps would all be of column 0."""
+    assert len(set((_spread(4, 24 * 24) % 24).tolist())) == 4
 
 
 def test_a_stop_ends_after_the_iteration(tiny: Tiny) -> None:

@@ -2,20 +2,14 @@
 
 #include <cstdint>
 
-#if defined(__x86_64__) || defined(_M_X64)
-#  define FASTPTY_ON_X86 1
-#  if defined(_MSC_VER)
-#    include <immintrin.h>
-#    include <intrin.h>
-#  else
-#    include <cpuid.h>
-#  endif
+#if defined(__x86_64__)
+#  include <cpuid.h>
 #endif
 
 namespace fastpty {
 namespace {
 
-#if defined(FASTPTY_ON_X86)
+#if defined(__x86_64__)
 
 struct Registers {
   std::uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
@@ -23,29 +17,17 @@ struct Registers {
 
 Registers cpuid(std::uint32_t leaf) {
   Registers r;
-#  if defined(_MSC_VER)
-  int words[4];
-  __cpuid(words, 0);
-  if (static_cast<std::uint32_t>(words[0]) < leaf) return r;
-  __cpuidex(words, static_cast<int>(leaf), 0);
-  r.eax = words[0], r.ebx = words[1], r.ecx = words[2], r.edx = words[3];
-#  else
   // Leaves r at zero, "has nothing", for a leaf that the processor does not know.
   __get_cpuid_count(leaf, 0, &r.eax, &r.ebx, &r.ecx, &r.edx);
-#  endif
   return r;
 }
 
 // Which register files the operating system saves when it switches threads.
 std::uint64_t saved_state() {
-#  if defined(_MSC_VER)
-  return _xgetbv(0);
-#  else
   // Written out, because the intrinsic would need this file compiled with -mxsave.
   std::uint32_t low, high;
   __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   return (static_cast<std::uint64_t>(high) << 32) | low;
-#  endif
 }
 
 bool bit(std::uint64_t word, int index) { return ((word >> index) & 1) != 0; }
@@ -72,7 +54,7 @@ CpuFeatures detect() {
 
 CpuFeatures detect() {
   CpuFeatures f;
-#  if defined(__aarch64__) || defined(_M_ARM64)
+#  if defined(__aarch64__)
   f.neon = true;  // part of every 64-bit Arm
 #  endif
   return f;

@@ -4,12 +4,6 @@
 // complex numbers: the compiler turns them into vector code on every processor.
 #include "slice_transmit/slice_transmit.h"
 
-#if defined(_MSC_VER)
-#  define FASTPTY_RESTRICT __restrict
-#else
-#  define FASTPTY_RESTRICT __restrict__
-#endif
-
 namespace fastpty {
 namespace FASTPTY_SIMD {
 namespace {
@@ -18,15 +12,15 @@ using Index = std::int64_t;
 
 // out = a b
 template <class T>
-void multiply_row(Index cols, const Complex<T>* FASTPTY_RESTRICT a,
-                  const Complex<T>* FASTPTY_RESTRICT b, Complex<T>* FASTPTY_RESTRICT out) {
+void multiply_row(Index cols, const Complex<T>* __restrict__ a, const Complex<T>* __restrict__ b,
+                  Complex<T>* __restrict__ out) {
   for (Index x = 0; x < cols; ++x) out[x] = mul(a[x], b[x]);
 }
 
 // out = a conj(b), or out += a conj(b)
 template <bool kAdd, class T>
-void multiply_conj_row(Index cols, const Complex<T>* FASTPTY_RESTRICT a,
-                       const Complex<T>* FASTPTY_RESTRICT b, Complex<T>* FASTPTY_RESTRICT out) {
+void multiply_conj_row(Index cols, const Complex<T>* __restrict__ a,
+                       const Complex<T>* __restrict__ b, Complex<T>* __restrict__ out) {
   for (Index x = 0; x < cols; ++x) {
     const Complex<T> product = mul_conj(a[x], b[x]);
     // Part by part: GCC 12 makes no vector code of a choice between whole structs.

@@ -19,8 +19,13 @@ _SLICE_A = 10.0
 _PAIRS = ("pixel_size_A", "scan_step_A")
 
 
-def initial_config(path: Path, scan: RawScan) -> str:
-    """The text of a config for ``path``: known values filled in, the others marked FILL IN."""
+def initial_config(path: Path, scan: RawScan, scan_shape: tuple[int, int] | None = None) -> str:
+    """The text of a config for ``path``: known values filled in, the others marked FILL IN.
+
+    Parameters
+    ----------
+    scan_shape : (slow, fast) that the scan was opened with, because the file does not hold it.
+    """
     known = _numbers(scan.metadata)
     count, ny, nx = scan.shape
     raster = scan.scan_shape
@@ -29,6 +34,10 @@ def initial_config(path: Path, scan: RawScan) -> str:
         data["dataset"] = scan.dataset
     if raster is None:
         data["scan_shape"] = MISSING
+    elif scan_shape is not None:
+        data["scan_shape"] = list(scan_shape)
+    if scan.metadata.get("format") == "empad":
+        data["negative"] = "clip"  # it subtracts its dark level
     values: dict[str, Any] = {
         "data": data,
         "beam": {

@@ -35,7 +35,7 @@ class ReconConfig(Section):
     optimise: OptimiseConfig = Field(default_factory=OptimiseConfig, description="how")
     output: OutputConfig = Field(default_factory=OutputConfig, description="what is written")
     truth: str | None = Field(
-        None, description="simulated data file whose true phase the result is compared with"
+        None, description="simulated data file; phase and positions are compared with its truth"
     )
     seed: int = Field(0, description="of the shuffling; the same seed repeats the same run")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda if there is one")

@@ -52,7 +52,7 @@ def open_empad(path: Path, dataset: str | None, scan_shape: tuple[int, int] | No
             raise DataError(
                 "data.scan_shape",
                 f"is needed: {path.name} has {frames} frames, which is no square scan.",
-                "Set it to [slow, fast].",
+                "Set it to [slow, fast]; fastpty init has the option --scan-shape.",
             )
         scan_shape = (side, side)
     elif math.prod(scan_shape) != frames:
@@ -68,4 +68,5 @@ def open_empad(path: Path, dataset: str | None, scan_shape: tuple[int, int] | No
         data.dtype,
         lambda start, stop: np.asarray(data[start:stop, :ROWS]),
         scan_shape,
+        {"format": "empad"},
     )

@@ -42,6 +42,10 @@ def open_scan(
     DataError : no such file, unknown format, wrong dataset, shape or scan.
     """
     check_file("data.path", path)
+    if scan_shape is not None and min(scan_shape) < 1:
+        raise DataError(
+            "data.scan_shape", f"is {list(scan_shape)}.", "Both numbers must be at least 1."
+        )
     try:
         return _reader(path, format)(path, dataset, scan_shape)
     except OSError as error:

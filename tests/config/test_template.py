@@ -165,6 +165,19 @@ def test_initial_config_of_a_file_that_says_nothing(shape: tuple[int, int] | Non
         validate_config(ReconConfig, content)
 
 
+def test_initial_config_of_a_raster_that_the_user_names() -> None:
+    """The file does not hold the shape, so the config must."""
+    content = parse_value(initial_config(Path("d.npy"), scan_of((3, 4)), (3, 4)))
+    assert content["data"]["scan_shape"] == [3, 4]
+    assert "scan_shape" not in parse_value(initial_config(Path("d.npy"), scan_of((3, 4))))["data"]
+
+
+@pytest.mark.parametrize(("form", "negative"), [("empad", "clip"), ("other", "refuse")])
+def test_initial_config_of_a_detector_with_negative_counts(form: str, negative: str) -> None:
+    content = parse_value(initial_config(Path("d.raw"), scan_of(metadata={"format": form})))
+    assert content["data"]["negative"] == negative
+
+
 @pytest.mark.parametrize("value", ["300 kV", [1.0, 2.0, 3.0], float("nan"), None, [80.0], True])
 def test_attributes_of_another_meaning_are_left_out(value: object) -> None:
     """Another program's file may use a name for something else."""

@@ -27,12 +27,15 @@ def test_a_square_scan_needs_no_shape(tmp_path: Path, name: str) -> None:
     patterns = write(tmp_path / name, 4)
     scan = open_scan(tmp_path / name)
     assert (scan.shape, scan.scan_shape) == ((4, 128, 128), (2, 2))
+    assert scan.metadata == {"format": "empad"}
     np.testing.assert_array_equal(scan.read(1, 3), patterns[1:3])
 
 
 def test_another_scan_needs_its_shape(tmp_path: Path) -> None:
     write(tmp_path / "scan.raw", 6)
-    with pytest.raises(DataError, match=r"^data\.scan_shape: is needed: scan\.raw has 6 frames"):
+    with pytest.raises(
+        DataError, match=r"^data\.scan_shape: is needed: scan\.raw has 6 frames.*--scan-shape"
+    ):
         open_scan(tmp_path / "scan.raw")
     assert open_scan(tmp_path / "scan.raw", scan_shape=(2, 3)).scan_shape == (2, 3)
 

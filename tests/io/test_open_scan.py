@@ -62,6 +62,8 @@ def test_scan_shape(tmp_path: Path, kind: str) -> None:
         open_scan(stack, scan_shape=(2, 2))
     with pytest.raises(DataError, match=r"^data\.scan_shape: is \[3, 2\], but raster.*is \[2, 3\]"):
         open_scan(raster, scan_shape=(3, 2))
+    with pytest.raises(DataError, match=r"^data\.scan_shape: is \[-3, -2\]\. .*at least 1"):
+        open_scan(stack, scan_shape=(-3, -2))
 
 
 def test_a_forced_format(tmp_path: Path) -> None:
