@@ -217,7 +217,7 @@ def _transfer(
     Formed in double precision. A tilt that all positions share is part of H.
     """
     _, slices, _, _ = inputs.object_shape
-    gaps = inputs.thickness.detach().double().reshape(-1)[: max(slices - 1, 1)]
+    gaps = inputs.thickness.detach().double().reshape(-1)[: slices - 1]
     tilt = None if inputs.tilt is None else inputs.tilt.detach().double()
     shared = tilt if _tilt_is_shared(inputs) else None
     every = [
@@ -233,7 +233,7 @@ def _transfer(
     ]
     none = torch.empty((0, *inputs.window), dtype=torch.complex128)  # of a single slice
     transfer = torch.cat([none, *every]).to(torch.complex64)
-    if tilt is None or shared is not None:
+    if tilt is None or shared is not None or slices == 1:
         return transfer, None, None
     slope = torch.tan(tilt * 1e-3)
     ramps = []
@@ -283,6 +283,8 @@ _DIFFERENTIABLE = (0, 1, 2, 3, 5, 6, 7, 8)
 def _backward(grad_intensity: torch.Tensor, saved: torch.Tensor, *rest: Any) -> list[torch.Tensor]:
     *arguments, wanted = rest
     inputs = _Inputs(*arguments)
+    if len(saved) != inputs.saved_positions * inputs.saved_floats:
+        raise RuntimeError("the kernels' variant was changed between a forward and its backward")
     probe, obj, amplitude, phase, shift, thickness, tilt, occupancy = wanted
     no, nz, _, _ = inputs.object_shape
     positions, moments_wanted = len(inputs.corner), thickness or tilt

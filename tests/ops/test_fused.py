@@ -1,0 +1,288 @@
+"""The fused kernel of multislice_intensity: accuracy, memory, threads, variants, torch's machinery.
+
+That it agrees with the reference at small and odd shapes is in test_multislice_intensity.py.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from fastpty import ops, reference
+from fastpty.ops import fused, native
+from tests.tolerances import bound
+
+pytestmark = pytest.mark.skipif(not native.AVAILABLE, reason="the native core is not built")
+
+OPTICS = {"wavelength": 0.0197, "pixel_size": (0.15, 0.17)}
+ALL = ("probe", "amplitude", "phase", "obj", "shift", "thickness", "tilt", "occupancy")
+
+
+@dataclass
+class Problem:
+    """Inputs by name, positions, and what arrives from the loss."""
+
+    inputs: dict[str, torch.Tensor]
+    corner: torch.Tensor
+    upstream: torch.Tensor
+
+    def run(
+        self, op: object = ops.multislice_intensity, wanted: tuple[str, ...] = ALL
+    ) -> dict[str, torch.Tensor | None]:
+        """The intensity, and the gradient of every input that wants one."""
+        leaves = {
+            name: tensor.detach().clone().requires_grad_(name in wanted)
+            for name, tensor in self.inputs.items()
+        }
+        found: dict[str, torch.Tensor | None] = {"intensity": self.forward(op, leaves)}
+        if found["intensity"].requires_grad:
+            found["intensity"].backward(self.upstream.to(found["intensity"].dtype))
+        found.update({name: leaf.grad for name, leaf in leaves.items()})
+        return found
+
+    def forward(self, op: object, leaves: dict[str, torch.Tensor]) -> torch.Tensor:
+        obj = leaves["obj"] if "obj" in leaves else (leaves["amplitude"], leaves["phase"])
+        return op(
+            leaves["probe"],
+            obj,
+            self.corner,
+            leaves["shift"],
+            leaves["thickness"],
+            leaves.get("tilt"),
+            leaves.get("occupancy"),
+            **OPTICS,
+        )
+
+    def double(self) -> Problem:
+        inputs = {
+            k: v.to(torch.complex128) if v.is_complex() else v.double()
+            for k, v in self.inputs.items()
+        }
+        return Problem(inputs, self.corner, self.upstream)
+
+
+def problem(
+    window: tuple[int, int] = (24, 20),
+    *,
+    positions: int = 5,
+    modes: int = 2,
+    object_modes: int = 1,
+    slices: int = 3,
+    pair: bool = True,
+    gaps: bool = False,
+    tilts: int = 0,
+) -> Problem:
+    torch.manual_seed(3)
+    extent = (window[0] + 13, window[1] + 17)
+    shape = (object_modes, slices, *extent)
+    amplitude, phase = 1 + 0.1 * torch.randn(shape), torch.randn(shape)
+    inputs = {"probe": torch.randn(modes, *window, dtype=torch.complex64)}
+    if pair:
+        inputs |= {"amplitude": amplitude, "phase": phase}
+    else:
+        inputs["obj"] = amplitude * torch.polar(torch.ones_like(phase), phase)
+    inputs["shift"] = torch.rand(positions, 2) - 0.5
+    inputs["thickness"] = 5 + 10 * torch.rand(slices - 1) if gaps else torch.tensor(12.0)
+    if tilts:
+        inputs["tilt"] = 5 * torch.randn(tilts, 2)
+    inputs["occupancy"] = 0.5 + torch.rand(object_modes)
+    corner = torch.stack(
+        [torch.randint(0, 14, (positions,)), torch.randint(0, 18, (positions,))], 1
+    )
+    # Positive on the whole, as the gradient of a loss that wants less intensity is: a sum over
+    # terms of random sign, such as that for one thickness, would measure its own cancellation.
+    upstream = torch.rand(positions, *window)
+    return Problem(inputs, corner, upstream)
+
+
+def relative(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    difference = actual.to(expected.dtype) - expected
+    return float(difference.detach().norm() / expected.detach().norm())
+
+
+def assert_accurate(case: Problem) -> None:
+    actual, expected = case.run(), case.double().run(reference.multislice_intensity)
+    for name, value in actual.items():
+        kind = "single intensity" if name == "intensity" else "single gradient"
+        assert relative(value, expected[name]) < bound(kind), name
+
+
+@pytest.fixture(autouse=True)
+def default_budget() -> Iterator[None]:
+    yield
+    ops.set_wave_budget(None)
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    "window",
+    [(2, 2), (3, 5), (8, 9), (16, 16), (25, 12), (27, 30), (45, 40), (64, 64), (100, 48), (512, 6)],
+    ids=str,
+)
+def test_accuracy_at_every_radix(window: tuple[int, int]) -> None:
+    assert_accurate(problem(window))
+
+
+@pytest.mark.parametrize("tilts", [0, 1, 5])
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize("pair", [False, True])
+def test_accuracy_of_every_gradient(pair: bool, gaps: bool, tilts: int) -> None:
+    assert_accurate(problem(object_modes=2, pair=pair, gaps=gaps, tilts=tilts))
+
+
+def test_accuracy_over_many_slices() -> None:
+    assert_accurate(problem((64, 64), positions=2, slices=32, tilts=1))
+
+
+@pytest.mark.parametrize("simd", ["portable", "avx2", "avx512"])
+def test_every_variant(simd: str) -> None:
+    from fastpty import _core
+
+    if simd not in _core.available_simd():
+        pytest.skip(f"this machine does not run {simd}")
+    _core.set_simd(simd)
+    try:
+        assert_accurate(problem((20, 36), object_modes=2, gaps=True, tilts=5))
+    finally:
+        _core.set_simd(None)
+
+
+def assert_identical(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    for name, value in a.items():
+        assert (value is b[name] is None) or torch.equal(value, b[name]), name
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_waves_stored_or_computed_anew_are_the_same(share: float) -> None:
+    case = problem(tilts=1)
+    stored = case.run()
+    floats = case.inputs["probe"].numel() * case.inputs["phase"].shape[1] * 2
+    ops.set_wave_budget(int(share * len(case.corner) * 4 * floats))
+    assert_identical(case.run(), stored)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_do_not_change_a_bit(threads: int) -> None:
+    case = problem(positions=7, tilts=1, object_modes=2)
+    torch.set_num_threads(1)
+    alone = case.run()
+    torch.set_num_threads(threads)
+    assert_identical(case.run(), alone)
+
+
+def test_budget_limits_what_a_call_keeps() -> None:
+    case = problem()
+    leaves = {k: v.clone().requires_grad_() for k, v in case.inputs.items()}
+    kept: list[int] = []
+    ops.set_wave_budget(100_000)
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda tensor: kept.append(tensor.nbytes) or tensor, lambda tensor: tensor
+    ):
+        case.forward(ops.multislice_intensity, leaves)
+    inputs = max(tensor.nbytes for tensor in leaves.values())
+    assert inputs < max(kept) <= 100_000
+
+
+def test_nothing_is_kept_without_a_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    take = fused._Waves.take
+    monkeypatch.setattr(fused._Waves, "take", lambda n: taken.append(n) or take(n))
+    problem().run(wanted=())
+    with torch.no_grad():
+        problem().run(wanted=())
+    assert taken == [0, 0]
+
+
+def test_negative_budget_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^budget: must be at least 0 bytes, found -1$"):
+        ops.set_wave_budget(-1)
+
+
+@pytest.mark.parametrize("alone", [name for name in ALL if name != "obj"])
+def test_one_gradient_alone(alone: str) -> None:
+    case = problem(tilts=1)
+    found = case.run(wanted=(alone,))
+    assert torch.equal(found[alone], case.run()[alone])
+    assert all(found[name] is None for name in case.inputs if name != alone)
+
+
+def test_lazy_and_strided_inputs() -> None:
+    case, other = problem(pair=False), problem(pair=False)
+    obj = case.inputs["obj"]
+    other.inputs["probe"] = case.inputs["probe"].conj().resolve_conj().conj()
+    other.inputs["obj"] = obj.permute(3, 2, 1, 0).contiguous().permute(3, 2, 1, 0)
+    assert other.inputs["probe"].is_conj()
+    assert_identical(other.run(wanted=()), case.run(wanted=()) | dict.fromkeys(other.inputs))
+
+
+@pytest.mark.parametrize("pair", [False, True], ids=["complex", "pair"])
+def test_torch_ops_by_name(pair: bool) -> None:
+    case = problem(pair=pair)
+    i = case.inputs
+    name = "multislice_intensity_pair" if pair else "multislice_intensity"
+    parts = [i["amplitude"], i["phase"]] if pair else [i["obj"]]
+    op = getattr(torch.ops.fastpty, name)
+    actual = op(
+        i["probe"], *parts, case.corner, i["shift"], i["thickness"], None, i["occupancy"], **OPTICS
+    )
+    assert torch.equal(actual, case.forward(ops.multislice_intensity, i))
+
+
+@pytest.mark.parametrize("pair", [False, True], ids=["complex", "pair"])
+def test_opcheck(pair: bool) -> None:
+    case = problem((8, 6), positions=2, tilts=1, pair=pair)
+    i = {k: v.requires_grad_() for k, v in case.inputs.items()}
+    arguments = (
+        *(i["probe"], i.get("obj"), i.get("amplitude"), i.get("phase"), case.corner, i["shift"]),
+        *(i["thickness"], i["tilt"], i["occupancy"], 0.0197, [0.15, 0.17], "fresnel", 1 << 20),
+    )
+    torch.library.opcheck(torch.ops.fastpty.multislice_intensity_forward.default, arguments)
+
+
+def test_compiled_by_torch() -> None:
+    case = problem((8, 6), positions=2)
+    plain = case.run()
+
+    def op(*arguments: object, **settings: object) -> torch.Tensor:
+        return ops.multislice_intensity(*arguments, **settings)
+
+    assert_identical(case.run(torch.compile(op, backend="aot_eager")), plain)
+
+
+def test_other_lengths_take_the_composed_path_and_say_so_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    case = problem((22, 26))
+    with caplog.at_level(logging.INFO, logger="fastpty"):
+        first, second = case.run(), case.run()
+    assert_identical(first, second)
+    assert relative(first["intensity"], case.double().run()["intensity"]) < bound("single gradient")
+    assert [record.message.split()[2:5] for record in caplog.records] == [["22", "x", "26"]]
+
+
+def test_another_variant_between_forward_and_backward_is_refused() -> None:
+    from fastpty import _core
+
+    if len(_core.available_simd()) < 2:
+        pytest.skip("this machine has one variant")
+    case = problem()
+    leaves = {k: v.clone().requires_grad_() for k, v in case.inputs.items()}
+    intensity = case.forward(ops.multislice_intensity, leaves)
+    other = next(name for name in _core.available_simd() if name != _core.simd())
+    _core.set_simd(other)
+    try:
+        with pytest.raises(RuntimeError, match="variant was changed"):
+            intensity.sum().backward()
+    finally:
+        _core.set_simd(None)
