@@ -1,10 +1,15 @@
 """The five operations of ptychography as differentiable torch functions.
 
 Each has a pure-torch twin of the same name and signature in :mod:`fastpty.reference`.
-``slice_transmit`` has a native kernel with a hand-derived backward; the others are composed of
-torch's own operations.
+:func:`use_backend` chooses between the two.
+
+``slice_transmit`` has a native kernel; ``probe_shift``, ``fresnel_propagate`` and
+``mixed_intensity`` run on torch's Fourier transforms, on any device. These four have backward
+passes derived by hand, which keep and compute what is asked for and no more, and are registered as
+``torch.ops.fastpty.<name>``. ``multislice_intensity`` is composed.
 """
 
+from fastpty.ops.backend import use_backend
 from fastpty.ops.fresnel_propagate import fresnel_propagate
 from fastpty.ops.fused import set_wave_budget
 from fastpty.ops.mixed_intensity import mixed_intensity
@@ -19,4 +24,5 @@ __all__ = [
     "probe_shift",
     "set_wave_budget",
     "slice_transmit",
+    "use_backend",
 ]

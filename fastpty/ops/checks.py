@@ -131,7 +131,7 @@ def check_tilt(tilt: torch.Tensor | None, positions: int, **reference: torch.Ten
     (tensor,) = reference.values()
     check_real_of(tensor, tilt=tilt)
     check_device(**reference, tilt=tilt)
-    if tilt.ndim != 2 or tilt.shape[0] not in {1, positions} or tilt.shape[1] != 2:
+    if tilt.ndim != 2 or tilt.shape[0] not in (1, positions) or tilt.shape[1] != 2:
         raise ValueError(
             f"tilt: must have the shape [1, 2] or [B, 2] with B = {positions}, "
             f"found {list(tilt.shape)}"

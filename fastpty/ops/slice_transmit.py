@@ -16,6 +16,7 @@ import torch
 
 from fastpty import reference
 from fastpty.ops import native
+from fastpty.ops.backend import has_kernel
 from fastpty.ops.checks import (
     check_complex,
     check_device,
@@ -52,7 +53,7 @@ def slice_transmit(
     -------
     wave : [B, M, No, Ny, Nx].
     """
-    if native.AVAILABLE and wave.device.type == "cpu":
+    if has_kernel("slice_transmit", wave.device):
         out: torch.Tensor = _slice_transmit(wave, obj_slice, corner)
         return out
     axes = _check(wave, obj_slice, corner)

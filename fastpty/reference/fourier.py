@@ -14,7 +14,9 @@ def forward(wave: torch.Tensor, norm: str | None = None) -> torch.Tensor:
     return spectrum
 
 
-def inverse(spectrum: torch.Tensor) -> torch.Tensor:
+def inverse(spectrum: torch.Tensor, norm: str | None = None) -> torch.Tensor:
     """``torch.fft.ifft2``."""
-    wave: torch.Tensor = torch.fft.ifft2(spectrum) if spectrum.numel() else spectrum.clone()
+    if not spectrum.numel():
+        return spectrum.clone()
+    wave: torch.Tensor = torch.fft.ifft2(spectrum, norm=norm)
     return wave

@@ -8,7 +8,7 @@ import torch
 
 from fastpty.reference.fourier import forward, inverse
 
-__all__ = ["probe_shift"]
+__all__ = ["probe_shift", "ramps"]
 
 
 def probe_shift(probe: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
@@ -26,12 +26,16 @@ def probe_shift(probe: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
     -------
     wave : [B, M, Ny, Nx] complex.
     """
-    ny, nx = probe.shape[-2:]
-    fy = torch.fft.fftfreq(ny, dtype=shift.dtype, device=shift.device)
-    fx = torch.fft.fftfreq(nx, dtype=shift.dtype, device=shift.device)
-    phase_y = -2 * math.pi * shift[:, 0, None] * fy
-    phase_x = -2 * math.pi * shift[:, 1, None] * fx
-    ramp_y = torch.polar(torch.ones_like(phase_y), phase_y)
-    ramp_x = torch.polar(torch.ones_like(phase_x), phase_x)
+    ramp_y, ramp_x = ramps((probe.shape[-2], probe.shape[-1]), shift)
     ramp = ramp_y[:, None, :, None] * ramp_x[:, None, None, :]
     return inverse(forward(probe) * ramp)
+
+
+def ramps(window: tuple[int, int], shift: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(exp(-2 pi i f_y s_y) [B, Ny], exp(-2 pi i f_x s_x) [B, Nx])."""
+    factors = []
+    for axis, n in enumerate(window):
+        f = torch.fft.fftfreq(n, dtype=shift.dtype, device=shift.device)
+        phase = -2 * math.pi * shift[:, axis, None] * f
+        factors.append(torch.polar(torch.ones_like(phase), phase))
+    return factors[0], factors[1]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from fastpty import ops, reference
 from fastpty.ops import native
+from tests.ops.layouts import LAYOUTS
 from tests.tolerances import tolerance
 
 _core = pytest.importorskip("fastpty._core", reason="the native core is not built")
@@ -203,30 +204,7 @@ def test_threads_change_no_bit(variant: str, dtype: torch.dtype, rank: int) -> N
             assert torch.equal(a, e)
 
 
-def as_slice_of_object(x: torch.Tensor) -> torch.Tensor:
-    return torch.stack([torch.zeros_like(x), x, torch.zeros_like(x)], dim=-3).select(-3, 1)
-
-
-def as_transposed(x: torch.Tensor) -> torch.Tensor:
-    return x.mT.contiguous().mT
-
-
-def as_strided_columns(x: torch.Tensor) -> torch.Tensor:
-    return x.repeat_interleave(2, dim=-1)[..., ::2]
-
-
-def as_conjugate_view(x: torch.Tensor) -> torch.Tensor:
-    return x.conj().resolve_conj().conj()
-
-
-def as_negative_view(x: torch.Tensor) -> torch.Tensor:
-    return torch._neg_view(-x)
-
-
-@pytest.mark.parametrize(
-    "view",
-    [as_slice_of_object, as_transposed, as_strided_columns, as_conjugate_view, as_negative_view],
-)
+@pytest.mark.parametrize("view", LAYOUTS)
 @pytest.mark.parametrize("rank", RANKS)
 def test_any_memory_layout(view: object, rank: int) -> None:
     dtype = torch.complex64
