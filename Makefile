@@ -65,7 +65,7 @@ check-install: venv  ## Build sdist and wheel, and test the wheel in a fresh env
 	wheel=$$(echo "$$work"/dist/*.whl); \
 	"$$python" -m pip install -c constraints.txt "$$wheel[dev]"; \
 	mkdir "$$work/elsewhere"; \
-	cp -R tests configs pyproject.toml "$$work/elsewhere"; \
+	cp -R tests configs docs pyproject.toml "$$work/elsewhere"; \
 	cd "$$work/elsewhere"; \
 	OMP_NUM_THREADS=1 "$$python" -m pytest -p no:benchmark -n $(TEST_WORKERS)
 
