@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "common/cpu_features.h"
+#include "common/fft_plan.h"
 #include "common/simd.h"
 #include "common/thread_pool.h"
-#include "common/fft_plan.h"
 #include "multislice_intensity/multislice_intensity.h"
 #include "slice_transmit/slice_transmit.h"
 
@@ -218,8 +218,7 @@ class MultisliceCall {
   MultisliceCall(const MultisliceCall&) = delete;
   MultisliceCall& operator=(const MultisliceCall&) = delete;
 
-  void forward(std::uintptr_t intensity, std::uintptr_t saved,
-               std::int64_t saved_positions) const {
+  void forward(std::uintptr_t intensity, std::uintptr_t saved, std::int64_t saved_positions) const {
     MultisliceForward arguments;
     share(arguments, saved, saved_positions);
     arguments.intensity = pointer<float>("intensity", intensity, a_.positions);
@@ -234,8 +233,7 @@ class MultisliceCall {
                 std::uintptr_t saved, std::int64_t saved_positions) const {
     MultisliceBackward arguments;
     share(arguments, saved, saved_positions);
-    arguments.grad_intensity =
-        pointer<const float>("grad_intensity", grad_intensity, a_.positions);
+    arguments.grad_intensity = pointer<const float>("grad_intensity", grad_intensity, a_.positions);
     arguments.grad_object = pointer<Complex<float>>("grad_object", grad_object, 0);
     const bool pair = grad_amplitude != 0 || grad_phase != 0;
     arguments.grad_amplitude = pointer<float>("grad_amplitude", grad_amplitude, pair);

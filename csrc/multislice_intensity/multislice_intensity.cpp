@@ -153,8 +153,7 @@ void multislice_intensity_backward(const MultisliceBackward& a) {
 
   const bool wants_object = a.grad_object != nullptr || a.grad_amplitude != nullptr;
   const bool wants_spectrum = a.grad_spectrum != nullptr;
-  const std::int64_t window =
-      wants_object ? a.object_modes * a.slices * tables.wave_floats : 0;
+  const std::int64_t window = wants_object ? a.object_modes * a.slices * tables.wave_floats : 0;
   const std::int64_t spectrum = wants_spectrum ? a.wave_modes * tables.slot_floats : 0;
   const std::int64_t bytes = (window + spectrum) * static_cast<std::int64_t>(sizeof(float));
   const std::int64_t fitting = bytes == 0 ? a.positions : kChunkBytes / bytes;
@@ -179,9 +178,8 @@ void multislice_intensity_backward(const MultisliceBackward& a) {
       });
     }
     if (wants_spectrum) {
-      parallel_for(a.wave_modes, [&](std::int64_t m) {
-        add_spectra(a, tables, m, end - begin, spectra.get());
-      });
+      parallel_for(a.wave_modes,
+                   [&](std::int64_t m) { add_spectra(a, tables, m, end - begin, spectra.get()); });
     }
   }
 }

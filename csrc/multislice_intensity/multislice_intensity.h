@@ -37,9 +37,9 @@ namespace fastpty {
 struct MultisliceIntensity {
   std::int64_t positions, wave_modes, object_modes, slices;
   std::int64_t object_rows, object_cols;
-  Fft y, x;                    // transforms along the window's axes: Ny and Nx points
-  const int* frequency_y;      // [Ny] the frequency in each slot
-  const int* frequency_x;      // [Nx]
+  Fft y, x;                // transforms along the window's axes: Ny and Nx points
+  const int* frequency_y;  // [Ny] the frequency in each slot
+  const int* frequency_x;  // [Nx]
 
   const Complex<float>* spectrum;  // P [M, Ny, Nx], corner order
   const float* amplitude;          // [No, Nz, Y, X] contiguous; or null, and
@@ -68,15 +68,15 @@ struct MultisliceForward : MultisliceIntensity {
 
 // Gradients that are not wanted are null. grad_phase goes with grad_amplitude: both or none.
 struct MultisliceBackward : MultisliceIntensity {
-  const float* grad_intensity;     // [B, Ny, Nx]
-  Complex<float>* grad_object;     // [No, Nz, Y, X], overwritten
+  const float* grad_intensity;  // [B, Ny, Nx]
+  Complex<float>* grad_object;  // [No, Nz, Y, X], overwritten
   float* grad_amplitude;
   float* grad_phase;
-  Complex<float>* grad_spectrum;   // [M, Ny, Nx]: sum_jn conj(ramp) F{g}, without 1 / (Ny Nx)
-  double* grad_shift;              // [B, 2]
-  double* grad_occupancy;          // [B, No], to be summed over B
-  // [B, Nz-1, 3]: sum_mnk t (chi, f_y, f_x) / (Ny Nx) with t = Re(conj(F{g}) i F{psi[z+1]}) and f in
-  // cycles per pixel, from which the caller makes the gradients of thickness and tilt.
+  Complex<float>* grad_spectrum;  // [M, Ny, Nx]: sum_jn conj(ramp) F{g}, without 1 / (Ny Nx)
+  double* grad_shift;             // [B, 2]
+  double* grad_occupancy;         // [B, No], to be summed over B
+  // [B, Nz-1, 3]: sum_mnk t (chi, f_y, f_x) / (Ny Nx) with t = Re(conj(F{g}) i F{psi[z+1]}) and f
+  // in cycles per pixel, from which the caller makes the gradients of thickness and tilt.
   double* moments;
   const float* chi;  // [Ny, Nx] rad / Angstrom, corner order; null where moments is
 };
@@ -90,14 +90,14 @@ void multislice_intensity_backward(const MultisliceBackward& arguments);
 
 // What the parts below share within one call: sizes and tables in the layout of the variant.
 struct MultisliceTables {
-  std::int64_t strips;       // of kLanes columns, the last one padded with zeros
-  std::int64_t blocks;       // of kLanes rows in slot order, the last one padded
-  std::int64_t strip_floats; // from strip to strip of a wave
-  std::int64_t wave_floats;  // of a wave in natural order, or half way, as strips
-  std::int64_t slot_floats;  // of a spectrum in slot order, as blocks
-  float* spectrum;           // [M] P, slot order, with 1 / (Ny Nx)
-  float* transfer;           // [transfers] H, slot order, with 1 / (Ny Nx)
-  std::int64_t saved_floats; // of psi and S of one position
+  std::int64_t strips;        // of kLanes columns, the last one padded with zeros
+  std::int64_t blocks;        // of kLanes rows in slot order, the last one padded
+  std::int64_t strip_floats;  // from strip to strip of a wave
+  std::int64_t wave_floats;   // of a wave in natural order, or half way, as strips
+  std::int64_t slot_floats;   // of a spectrum in slot order, as blocks
+  float* spectrum;            // [M] P, slot order, with 1 / (Ny Nx)
+  float* transfer;            // [transfers] H, slot order, with 1 / (Ny Nx)
+  std::int64_t saved_floats;  // of psi and S of one position
 };
 
 // clang-format off

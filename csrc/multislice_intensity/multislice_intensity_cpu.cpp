@@ -12,9 +12,8 @@
 //
 // All modes of a position go through a slice together, so that its window of the object, with the
 // sine and cosine of the phase, is made once for all probe modes.
-#include "multislice_intensity/multislice_intensity.h"
-
 #include "common/fft.h"
+#include "multislice_intensity/multislice_intensity.h"
 
 namespace fastpty {
 namespace FASTPTY_SIMD {
@@ -37,7 +36,8 @@ FASTPTY_INLINE void sin_cos(Real x, Real& sine, Real& cosine) {
   const Real s = r + r * r2 * (-1.6666654611e-1f + r2 * (8.3321608736e-3f - r2 * 1.9515295891e-4f));
   const Real c =
       1.0f - 0.5f * r2 +
-      r2 * r2 * (4.166664568298827e-2f + r2 * (-1.388731625493765e-3f + r2 * 2.443315711809948e-5f));
+      r2 * r2 *
+          (4.166664568298827e-2f + r2 * (-1.388731625493765e-3f + r2 * 2.443315711809948e-5f));
   const Int odd = -(quadrant & 1);
   const Int sine_sign = (quadrant & 2) << 30;
   const Int cosine_sign = ((quadrant + 1) & 2) << 30;
@@ -88,9 +88,7 @@ class Position {
            (2 * a.x.length + kWide) / kWide * kWide + t.slot_floats;
   }
 
-  float* wave(Index m, Index n) {
-    return waves_ + (m * a_.object_modes + n) * t_.wave_floats;
-  }
+  float* wave(Index m, Index n) { return waves_ + (m * a_.object_modes + n) * t_.wave_floats; }
   Index mode_index(Index m, Index n) const { return m * a_.object_modes + n; }
   float per_pixel() const {
     return 1.0f / (static_cast<float>(a_.y.length) * static_cast<float>(a_.x.length));
@@ -114,20 +112,19 @@ class Position {
   void rows(float* wave, Work work) {
     for (Index b = 0; b < t_.blocks; ++b) {
       if constexpr (Forward) load_block(wave, b);
-      spectral_turn<Forward, Inverse>(block_, a_.x,
-                                      [&](Index slot, Wide& v) { work(b, slot, v); });
+      spectral_turn<Forward, Inverse>(block_, a_.x, [&](Index slot, Wide& v) { work(b, slot, v); });
       if constexpr (Inverse) store_block(wave, b);
     }
   }
 
-  // The window of slice z in every object mode; with the phasors exp(i phi) where they are asked for
-  // and the object is a pair.
+  // The window of slice z in every object mode; with the phasors exp(i phi) where they are asked
+  // for and the object is a pair.
   template <bool Phasors>
   void make_windows(Index z) {
     for (Index n = 0; n < a_.object_modes; ++n) {
-      const Index first = (((n * a_.slices + z) * a_.object_rows) + a_.corner[2 * j_]) *
-                              a_.object_cols +
-                          a_.corner[2 * j_ + 1];
+      const Index first =
+          (((n * a_.slices + z) * a_.object_rows) + a_.corner[2 * j_]) * a_.object_cols +
+          a_.corner[2 * j_ + 1];
       for (Index row = 0; row < a_.y.length; ++row) {
         for (Index s = 0; s < t_.strips; ++s) {
           prefetch_pixels(first + (row + kRowsAhead) * a_.object_cols + s * kLanes);
@@ -200,9 +197,8 @@ class Position {
             v = mul(v, window(n, strip, row));
           });
           if (last) {
-            rows<true, false>(wave(m, n), [&](Index b, Index slot, Wide& v) {
-              detect(m, n, b, slot, v);
-            });
+            rows<true, false>(wave(m, n),
+                              [&](Index b, Index slot, Wide& v) { detect(m, n, b, slot, v); });
           } else {
             rows<true, true>(wave(m, n), [&](Index b, Index slot, Wide& v) {
               v = mul(v, load_wide(h + (b * a_.x.length + slot) * kWide));
@@ -328,8 +324,7 @@ MultisliceTables multislice_layout(const MultisliceIntensity& a) {
   t.strip_floats = (t.blocks * kLanes + 1) * kWide;
   t.wave_floats = t.strips * t.strip_floats;
   t.slot_floats = t.blocks * a.x.length * kWide;
-  t.saved_floats =
-      a.wave_modes * a.object_modes * (t.slot_floats + a.slices * t.wave_floats);
+  t.saved_floats = a.wave_modes * a.object_modes * (t.slot_floats + a.slices * t.wave_floats);
   return t;
 }
 
@@ -444,8 +439,8 @@ class Moments {
     const double scale = position_.per_pixel();
     sums_[0] += scale * sum(by_chi_);
     for (Index l = 0; l < lanes_of(b, a_.y.length); ++l) {
-      sums_[1] += scale * by_lane_[l] *
-                  Position::cycles(a_.frequency_y[b * kLanes + l], a_.y.length);
+      sums_[1] +=
+          scale * by_lane_[l] * Position::cycles(a_.frequency_y[b * kLanes + l], a_.y.length);
     }
     sums_[2] += scale * sum(by_x_);
     by_chi_ = by_lane_ = by_x_ = Real{};
@@ -580,23 +575,21 @@ void multislice_backward_position(const MultisliceBackward& a, const MultisliceT
             const Index at = m * t.slot_floats + (b * a.x.length + slot) * kWide;
             if (grad_spectrum != nullptr) {
               const Wide term = mul_conj(v, ramp);
-              store_wide(grad_spectrum + at,
-                         n == 0 ? term : load_wide(grad_spectrum + at) + term);
+              store_wide(grad_spectrum + at, n == 0 ? term : load_wide(grad_spectrum + at) + term);
             }
             if (a.grad_shift == nullptr) return;
             // Re(conj(v) (-2 pi i f) q) = 2 pi f Im(conj(v) q), summed over a block's slots
             // before the frequency along y, which differs from lane to lane, is multiplied in.
             const Wide q = mul(load_wide(t.spectrum + at), ramp);
             const Real slope = v.re * q.im - v.im * q.re;
-            const auto fx = static_cast<float>(
-                Position::cycles(a.frequency_x[slot], a.x.length));
+            const auto fx = static_cast<float>(Position::cycles(a.frequency_x[slot], a.x.length));
             block_y += slope;
             block_x += fx * slope;
             if (slot < a.x.length - 1) return;
             shift_x += kTwoPi * sum(block_x);
             for (Index l = 0; l < lanes_of(b, a.y.length); ++l) {
-              shift_y += kTwoPi * block_y[l] *
-                         Position::cycles(a.frequency_y[b * kLanes + l], a.y.length);
+              shift_y +=
+                  kTwoPi * block_y[l] * Position::cycles(a.frequency_y[b * kLanes + l], a.y.length);
             }
             block_y = block_x = Real{};
           });
@@ -627,8 +620,7 @@ void multislice_add_windows(const MultisliceBackward& a, const MultisliceTables&
   const Index per_position = a.object_modes * a.slices * t.wave_floats;
   for (Index j = begin; j < end; ++j) {
     const Index cy = a.corner[2 * j], cx = a.corner[2 * j + 1];
-    const float* window =
-        windows + (j - begin) * per_position + (n * a.slices + z) * t.wave_floats;
+    const float* window = windows + (j - begin) * per_position + (n * a.slices + z) * t.wave_floats;
     const Index first = row > cy ? row : cy;
     const Index last = row_end < cy + a.y.length ? row_end : cy + a.y.length;
     for (Index y = first; y < last; ++y) {

@@ -3,10 +3,11 @@
 Each has a pure-torch twin of the same name and signature in :mod:`fastpty.reference`.
 :func:`use_backend` chooses between the two.
 
-``slice_transmit`` has a native kernel; ``probe_shift``, ``fresnel_propagate`` and
-``mixed_intensity`` run on torch's Fourier transforms, on any device. These four have backward
-passes derived by hand, which keep and compute what is asked for and no more, and are registered as
-``torch.ops.fastpty.<name>``. ``multislice_intensity`` is composed.
+``multislice_intensity`` runs the whole chain in one fused native kernel where that serves the
+probe, and is composed of the others elsewhere. ``slice_transmit`` has a native kernel too;
+``probe_shift``, ``fresnel_propagate`` and ``mixed_intensity`` run on torch's Fourier transforms, on
+any device. All have backward passes derived by hand, which keep and compute what is asked for and
+no more, and are registered as ``torch.ops.fastpty.<name>``.
 """
 
 from fastpty.ops.backend import use_backend

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from fastpty.ops import native
+from fastpty.ops.backend import has_kernel
 from fastpty.optics import pixel_pair, spatial_frequencies
 from fastpty.optics.propagator import axial_wavenumber, propagator
 
@@ -83,7 +84,9 @@ def covers(probe: torch.Tensor) -> bool:
     mode, where the native core is installed.
     """
     modes, ny, nx = probe.shape
-    single_on_cpu = probe.device.type == "cpu" and probe.dtype == torch.complex64
+    single_on_cpu = probe.dtype == torch.complex64 and has_kernel(
+        "multislice_intensity", probe.device
+    )
     return single_on_cpu and modes > 0 and ny in _LENGTHS and nx in _LENGTHS
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 
+from fastpty import reference
 from fastpty.ops import fused
+from fastpty.ops.backend import current_backend
 from fastpty.ops.checks import (
     check_complex,
     check_device,
@@ -17,9 +19,13 @@ from fastpty.ops.checks import (
     check_shape,
     check_thickness,
     check_tilt,
+    check_windows_inside,
 )
+from fastpty.ops.fresnel_propagate import fresnel_propagate
+from fastpty.ops.mixed_intensity import mixed_intensity
+from fastpty.ops.probe_shift import probe_shift
 from fastpty.ops.slice_transmit import slice_transmit
-from fastpty.reference.multislice_intensity import chain
+from fastpty.reference.multislice_intensity import Steps, chain
 
 __all__ = ["multislice_intensity"]
 
@@ -98,29 +104,21 @@ def multislice_intensity(
         check_real_of(probe, occupancy=occupancy)
         check_device(probe=probe, occupancy=occupancy)
         check_shape("occupancy", occupancy, "No", axes)
+    arguments = (probe, obj, corner, shift, thickness, tilt, occupancy)
+    if current_backend() == "reference":
+        if corner.device.type == "cpu":  # elsewhere it would make every call wait for the device
+            check_windows_inside(corner, (axes["Ny"], axes["Nx"]), (axes["Y"], axes["X"]))
+        return reference.multislice_intensity(
+            *arguments, wavelength=wavelength, pixel_size=pixel_size, model=model
+        )
     if fused.covers(probe):
         return fused.multislice_intensity(
-            probe,
-            obj,
-            corner,
-            shift,
-            thickness,
-            tilt,
-            occupancy,
-            wavelength=wavelength,
-            pixel_size=pixel_size,
-            model=model,
+            *arguments, wavelength=wavelength, pixel_size=pixel_size, model=model
         )
     _say_composed(probe)
     return chain(
-        slice_transmit,
-        probe,
-        obj,
-        corner,
-        shift,
-        thickness,
-        tilt,
-        occupancy,
+        Steps(probe_shift, slice_transmit, fresnel_propagate, mixed_intensity),
+        *arguments,
         wavelength=wavelength,
         pixel_size=pixel_size,
         model=model,

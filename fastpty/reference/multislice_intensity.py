@@ -4,6 +4,7 @@ propagation after the last, then mixed_intensity."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 
@@ -12,9 +13,16 @@ from fastpty.reference.mixed_intensity import mixed_intensity
 from fastpty.reference.probe_shift import probe_shift
 from fastpty.reference.slice_transmit import slice_transmit
 
-__all__ = ["chain", "multislice_intensity"]
+__all__ = ["Steps", "chain", "multislice_intensity"]
 
-Transmit = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+class Steps(NamedTuple):
+    """One implementation of the four operations that the chain is made of."""
+
+    probe_shift: Callable[..., torch.Tensor]
+    slice_transmit: Callable[..., torch.Tensor]
+    fresnel_propagate: Callable[..., torch.Tensor]
+    mixed_intensity: Callable[..., torch.Tensor]
 
 
 def multislice_intensity(
@@ -51,7 +59,7 @@ def multislice_intensity(
     intensity : [B, Ny, Nx] real, corner order.
     """
     return chain(
-        slice_transmit,
+        Steps(probe_shift, slice_transmit, fresnel_propagate, mixed_intensity),
         probe,
         obj,
         corner,
@@ -66,7 +74,7 @@ def multislice_intensity(
 
 
 def chain(
-    transmit: Transmit,
+    steps: Steps,
     probe: torch.Tensor,
     obj: torch.Tensor | tuple[torch.Tensor, torch.Tensor],
     corner: torch.Tensor,
@@ -79,12 +87,12 @@ def chain(
     pixel_size: float | Sequence[float],
     model: str,
 ) -> torch.Tensor:
-    """:func:`multislice_intensity` over any implementation of ``slice_transmit``."""
+    """:func:`multislice_intensity` over any implementation of its steps."""
     slices = obj.shape[1] if isinstance(obj, torch.Tensor) else obj[0].shape[1]
     gaps = torch.as_tensor(thickness, dtype=shift.dtype, device=shift.device)
     if gaps.numel() == 1:
         gaps = gaps.reshape(1).expand(slices - 1)
-    wave = probe_shift(probe, shift)
+    wave = steps.probe_shift(probe, shift)
     for z in range(slices):
         if isinstance(obj, torch.Tensor):
             obj_slice = obj[:, z]
@@ -93,9 +101,9 @@ def chain(
             # Not torch.polar(amplitude, phase), whose gradient in the amplitude is zero at
             # amplitude 0 and has the wrong sign below it.
             obj_slice = amplitude * torch.polar(torch.ones_like(phase), phase)
-        wave = transmit(wave, obj_slice, corner)
+        wave = steps.slice_transmit(wave, obj_slice, corner)
         if z < slices - 1:
-            wave = fresnel_propagate(
+            wave = steps.fresnel_propagate(
                 wave, gaps[z], tilt, wavelength=wavelength, pixel_size=pixel_size, model=model
             )
-    return mixed_intensity(wave, occupancy)
+    return steps.mixed_intensity(wave, occupancy)
