@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +180,12 @@ def _check_version(name: str, found: int) -> None:
 
 
 def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("torch", "numpy", "h5py")}
+    """Of the packages that take part. Where results are only copied, torch may be missing."""
+    versions = {}
+    for name in ("torch", "numpy", "h5py"):
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions
 
 
 def _write_optional(file: h5py.File, results: Results) -> None:

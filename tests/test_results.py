@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import json
 import os
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +112,18 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
         write_results(full(), tmp_path / "r.h5")
     assert_equal(read_results(tmp_path / "r.h5"), old)
     assert [path.name for path in tmp_path.iterdir()] == ["r.h5"]
+
+
+def test_results_are_written_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name == "torch":
+            raise PackageNotFoundError(name)
+        return "1.0"
+
+    monkeypatch.setattr("fastpty.results.version", version)
+    write_results(bare(), tmp_path / "r.h5")
+    with h5py.File(tmp_path / "r.h5") as file:
+        assert json.loads(file.attrs["versions"]) == {"numpy": "1.0", "h5py": "1.0"}
 
 
 def test_no_file(tmp_path: Path) -> None:
