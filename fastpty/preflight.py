@@ -9,6 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from fastpty.forward import wave_memory
 from fastpty.recon import Reconstruction
 
 __all__ = ["Finding", "Memory", "estimate_memory", "preflight"]
@@ -155,12 +156,7 @@ class Memory:
 def estimate_memory(run: Reconstruction) -> Memory:
     """What is held throughout, and what autograd stores for one batch."""
     batch = min(run.config.optimise.batch_size, len(run.measurements.patterns))
-    modes, ny, nx = run.model.probe.shape
-    slices = run.model.phase.shape[1]
-    wave = batch * modes * ny * nx * run.model.probe.element_size()
-    # Per slice autograd keeps the waves before transmission and before propagation; about four
-    # more waves live at the detector and in the transforms' work space.
-    waves = (2 * slices + 4) * wave
+    waves = wave_memory(run.model, batch)
     # Each unknown, its gradient, Adam's two moments and a work copy.
     unknowns = 5 * sum(t.nbytes for t in run.model.unknowns.values())
     return Memory(run.measurements.patterns.nbytes, waves, unknowns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -181,7 +181,7 @@ class Reconstruction:
         return measured, simulated
 
     @torch.no_grad()
-    def r_factor(self, progress: Callable[[float], None] | None = None) -> float:
+    def r_factor(self) -> float:
         """R factor over all patterns:
         ``sum |sqrt(I_measured) - sqrt(I_simulated)| / sum sqrt(I_measured)``."""
         patterns = self.measurements.patterns
@@ -193,8 +193,6 @@ class Reconstruction:
             simulated = simulate_patterns(self.model, index).sqrt() * mask
             difference += float((measured - simulated).abs().sum(dtype=torch.float64))
             total += float(measured.sum(dtype=torch.float64))
-            if progress is not None:
-                progress(float(index[-1] + 1) / len(patterns))
         return difference / total
 
     def results(self) -> Results:

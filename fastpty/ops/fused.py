@@ -21,9 +21,13 @@ from fastpty.ops.backend import has_kernel
 from fastpty.optics import pixel_pair, spatial_frequencies
 from fastpty.optics.propagator import axial_wavenumber, propagator
 
-__all__ = ["covers", "multislice_intensity", "set_wave_budget"]
+__all__ = ["CHUNK_BYTES", "covers", "multislice_intensity", "set_wave_budget", "wave_budget"]
 
 _DEFAULT_BUDGET = 2 << 30
+
+# What the kernel's backward takes, at the most, for gradients that wait to be added up
+# (kChunkBytes in csrc/multislice_intensity/multislice_intensity.cpp).
+CHUNK_BYTES = 256 << 20
 
 # A table, since torch.compile cannot look into the core. Empty without the core.
 _LENGTHS = native.fft_lengths()
@@ -75,6 +79,11 @@ def set_wave_budget(budget: int | None) -> None:
         raise ValueError(f"budget: must be at least 0 bytes, found {budget}")
     _Waves.budget = _DEFAULT_BUDGET if budget is None else budget
     _Waves.idle.clear()
+
+
+def wave_budget() -> int:
+    """The limit in bytes that :func:`set_wave_budget` has set."""
+    return _Waves.budget
 
 
 def covers(probe: torch.Tensor) -> bool:
