@@ -29,13 +29,8 @@ def simulate_patterns(model: Model, index: torch.Tensor) -> torch.Tensor:
 def wave_memory(model: Model, batch: int) -> int:
     """Bytes of waves that exist at once between the forward and backward of a batch, estimated."""
     object_modes, slices = model.phase.shape[:2]
-    window = model.probe[0].nbytes
-    wave = batch * len(model.probe) * object_modes * window
     if fused.covers(model.probe):
-        # The kernel keeps the wave before each slice and at the detector, within its budget; the
-        # object's gradient windows of some positions wait to be added up.
-        kept = min((slices + 1) * wave, fused.wave_budget())
-        return kept + min(batch * object_modes * slices * window, fused.CHUNK_BYTES)
+        return fused.memory(model.probe, object_modes, slices, batch)
     # The single operations keep the wave before and after each propagation; about four more live
     # at the detector and in the transforms' work space.
-    return (2 * slices + 4) * wave
+    return (2 * slices + 4) * batch * object_modes * model.probe.nbytes

@@ -21,13 +21,13 @@ from fastpty.ops.backend import has_kernel
 from fastpty.optics import pixel_pair, spatial_frequencies
 from fastpty.optics.propagator import axial_wavenumber, propagator
 
-__all__ = ["CHUNK_BYTES", "covers", "multislice_intensity", "set_wave_budget", "wave_budget"]
+__all__ = ["covers", "memory", "multislice_intensity", "set_wave_budget"]
 
 _DEFAULT_BUDGET = 2 << 30
 
-# What the kernel's backward takes, at the most, for gradients that wait to be added up
-# (kChunkBytes in csrc/multislice_intensity/multislice_intensity.cpp).
-CHUNK_BYTES = 256 << 20
+# What the backward takes, at the most, for gradients that wait to be added up: kChunkBytes in
+# csrc/multislice_intensity/multislice_intensity.cpp.
+_CHUNK_BYTES = 256 << 20
 
 # A table, since torch.compile cannot look into the core. Empty without the core.
 _LENGTHS = native.fft_lengths()
@@ -81,9 +81,17 @@ def set_wave_budget(budget: int | None) -> None:
     _Waves.idle.clear()
 
 
-def wave_budget() -> int:
-    """The limit in bytes that :func:`set_wave_budget` has set."""
-    return _Waves.budget
+def memory(probe: torch.Tensor, object_modes: int, slices: int, positions: int) -> int:
+    """Bytes that a forward and backward of so many positions take beside inputs and gradients:
+    the waves that are kept, within the budget, and the positions' own gradients of the object."""
+    from fastpty import _core
+
+    modes, ny, nx = probe.shape
+    of_position = 4 * _core.multislice_saved_floats(
+        wave_modes=modes, object_modes=object_modes, slices=slices, window=(ny, nx)
+    )
+    kept = min(positions * of_position, _Waves.budget)
+    return kept + min(positions * of_position // modes, _CHUNK_BYTES)
 
 
 def covers(probe: torch.Tensor) -> bool:
