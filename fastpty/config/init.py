@@ -14,6 +14,11 @@ __all__ = ["initial_config"]
 
 # Thinner slices than this are hardly told apart at usual apertures.
 _SLICE_A = 10.0
+# A source of finite size makes the illumination partially coherent in every microscope.
+_PROBE_MODES = 4
+# Adam moves an unknown by about its learning rate per update: a small scan in large batches would
+# hardly leave its start. So many updates an iteration, within bounds on the batch.
+_UPDATES, _SMALLEST_BATCH, _LARGEST_BATCH = 64, 8, 32
 
 # Attributes that may hold a pair (y, x).
 _PAIRS = ("pixel_size_A", "scan_step_A")
@@ -55,6 +60,9 @@ def initial_config(path: Path, scan: RawScan, scan_shape: tuple[int, int] | None
             "rotation_deg": known.get("scan_rotation_deg", 0.0),
         },
     }
+    values["probe"] = {"modes": _PROBE_MODES}
+    batch = min(_LARGEST_BATCH, max(_SMALLEST_BATCH, count // _UPDATES))
+    values["optimise"] = {"batch_size": batch}
     if "thickness_A" in known:
         slices = max(1, round(known["thickness_A"] / _SLICE_A))
         values["object"] = {"slices": slices, "thickness": known["thickness_A"] / slices}

@@ -30,8 +30,9 @@ METADATA = {
 
 
 def scan_of(shape: tuple[int, int] | None = (3, 4), **others: Any) -> RawScan:
+    count = shape[0] * shape[1] if shape else 12
     return RawScan(
-        "d.h5:/a/b", (12, 8, 8), np.dtype("u2"), lambda a, b: np.zeros(0), shape, **others
+        "d.h5:/a/b", (count, 8, 8), np.dtype("u2"), lambda a, b: np.zeros(0), shape, **others
     )
 
 
@@ -186,3 +187,9 @@ def test_attributes_of_another_meaning_are_left_out(value: object) -> None:
     assert {"energy_kv", "semiangle_mrad", "step"} == {
         line.split(":")[0].strip() for line in text.splitlines() if "FILL IN:" in line
     }
+
+
+@pytest.mark.parametrize(("side", "batch"), [(5, 8), (24, 9), (40, 25), (200, 32)])
+def test_initial_config_gives_small_scans_small_batches(side: int, batch: int) -> None:
+    scan = scan_of((side, side))
+    assert parse_value(initial_config(Path("d.h5"), scan))["optimise"]["batch_size"] == batch
