@@ -370,6 +370,19 @@ def test_calls_from_several_threads() -> None:
         assert_identical(each, expected)
 
 
+@pytest.mark.slow
+def test_more_positions_than_are_summed_at_once() -> None:
+    case = problem((128, 128), positions=130, slices=16, modes=1)  # 2.2 MB each, for 256 MiB
+    wanted = ("probe", "amplitude", "phase")
+    whole = case.run(wanted=wanted)
+    parts = []
+    for part in (slice(0, 65), slice(65, 130)):
+        inputs = case.inputs | {"shift": case.inputs["shift"][part]}
+        parts.append(Problem(inputs, case.corner[part], case.upstream[part]).run(wanted=wanted))
+    for name in wanted:
+        assert relative(whole[name], parts[0][name] + parts[1][name]) < bound("single gradient")
+
+
 def test_second_derivative_is_refused() -> None:
     case = problem()
     leaves = leaves_of(case)
