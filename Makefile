@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 NATIVE := $(wildcard csrc/*.cpp csrc/*/*.cpp csrc/*/*.h)
+DRIVERS := $(wildcard tests/native/*.cpp)
 
 # With several test workers each keeps to one OpenMP thread, or they slow each other down.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p no:benchmark -n $(TEST_WORKERS)
@@ -33,13 +34,13 @@ test-slow: venv  ## Run the slow tests; some need measured data, see CONTRIBUTIN
 lint: venv  ## Check style, types and formatting
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/clang-format --dry-run -Werror $(NATIVE)
+	$(BIN)/clang-format --dry-run -Werror $(NATIVE) $(DRIVERS)
 	$(BIN)/mypy
 
 format: venv  ## Rewrite the sources in the style that lint checks
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
-	$(BIN)/clang-format -i $(NATIVE)
+	$(BIN)/clang-format -i $(NATIVE) $(DRIVERS)
 
 bench: venv  ## Time operations and iterations against pure torch
 	$(BIN)/python -m pytest bench -p no:xdist --benchmark-only \

@@ -179,7 +179,10 @@ class MultisliceCall {
     check_at_least("wave_modes", 1, wave_modes);
     check_at_least("object_modes", 1, object_modes);
     check_at_least("slices", 1, slices);
-    check_at_least("transfers", 0, transfers);
+    if (transfers != slices - 1 && (transfers != 1 || slices == 1)) {
+      refuse("transfers", "must be one for each gap, or 1 for all of them",
+             std::to_string(transfers));
+    }
     check_pair("extent", extent);
     if (tilts != 0 && tilts != positions) {
       refuse("tilts", "must be 0 or one for each position", std::to_string(tilts));

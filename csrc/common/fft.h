@@ -6,7 +6,7 @@
 // no memory traffic of their own. Transforms are unscaled.
 #pragma once
 
-#include "common/fft_plan.h"
+#include "common/fft_passes.h"
 #include "common/lanes.h"
 
 namespace fastpty {

@@ -87,16 +87,18 @@ class ScratchPool {
         idle_.pop_back();
         return piece;
       }
+      idle_.reserve(++pieces_);  // lest give() find no memory, where nobody can be told
     }
     return allocate(floats_);
   }
-  void give(Floats piece) {
+  void give(Floats piece) noexcept {
     const std::lock_guard<std::mutex> lock(mutex_);
     idle_.push_back(std::move(piece));
   }
 
   std::int64_t floats_;
   std::mutex mutex_;
+  std::size_t pieces_ = 0;
   std::vector<Floats> idle_;
 };
 

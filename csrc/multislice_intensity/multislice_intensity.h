@@ -29,7 +29,7 @@
 #include <cstdint>
 
 #include "common/complex.h"
-#include "common/fft_plan.h"
+#include "common/fft_passes.h"
 #include "common/simd.h"
 
 namespace fastpty {

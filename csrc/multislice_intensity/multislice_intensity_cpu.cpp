@@ -237,7 +237,8 @@ class Position {
   }
 
  private:
-  // Rows of a window lie too far apart for the processor to guess the next one.
+  // Rows of a window lie too far apart for the processor to guess the next one. At the end of the
+  // object the address is past it, and nothing is read there.
   static constexpr Index kRowsAhead = 8;
   void prefetch_pixels(Index pixel) const {
     if (a_.object != nullptr) {

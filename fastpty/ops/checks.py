@@ -13,14 +13,21 @@ a number stands for itself.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from numbers import Real
 
 import torch
+
+from fastpty.optics.grid import pixel_pair
+from fastpty.optics.propagator import MODELS
+from fastpty.optics.wavelength import check_wavelength
 
 __all__ = [
     "check_complex",
     "check_device",
     "check_dtype",
+    "check_finite",
+    "check_optics",
     "check_real_of",
     "check_shape",
     "check_thickness",
@@ -115,8 +122,27 @@ def check_thickness(thickness: torch.Tensor | float, **reference: torch.Tensor) 
     elif not isinstance(thickness, Real):
         found = type(thickness).__name__
         raise TypeError(f"thickness: must be a number or a tensor, found {found}")
-    elif not math.isfinite(thickness):
+    elif not -math.inf < thickness < math.inf:  # torch.compile cannot branch on math.isfinite
         raise ValueError(f"thickness: must be finite, found {thickness}")
+
+
+def check_finite(name: str, tensor: torch.Tensor) -> None:
+    """Refuse a tensor on the CPU with a value that is not finite.
+
+    Elsewhere it would make every call wait for the device. It looks at values, so it is no check
+    for what torch.compile traces: custom ops make it when they run.
+    """
+    if tensor.device.type == "cpu" and not tensor.isfinite().all():
+        found = float(tensor[~tensor.isfinite()].flatten()[0])
+        raise ValueError(f"{name}: must be finite, found {found}")
+
+
+def check_optics(wavelength: float, pixel_size: float | Sequence[float], model: str) -> None:
+    """Refuse what a propagator would, for a chain that may have none."""
+    check_wavelength(wavelength)
+    pixel_pair(pixel_size)
+    if model not in MODELS:
+        raise ValueError(f"model must be one of {', '.join(MODELS)}, got {model!r}")
 
 
 def check_tilt(tilt: torch.Tensor | None, positions: int, **reference: torch.Tensor) -> None:

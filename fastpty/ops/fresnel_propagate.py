@@ -24,7 +24,7 @@ import torch
 
 from fastpty import reference
 from fastpty.ops.backend import current_backend
-from fastpty.ops.checks import check_complex, check_thickness, check_tilt
+from fastpty.ops.checks import check_complex, check_finite, check_thickness, check_tilt
 from fastpty.optics.grid import spatial_frequencies
 from fastpty.optics.propagator import axial_wavenumber, propagator
 from fastpty.reference.fourier import forward, inverse
@@ -71,6 +71,7 @@ def fresnel_propagate(
         thickness = thickness.reshape(())
     if current_backend() == "reference":
         _check(wave, thickness, tilt)
+        check_finite("thickness", thickness)
         return reference.fresnel_propagate(
             wave, thickness, tilt, wavelength=wavelength, pixel_size=pixel_size, model=model
         )
@@ -151,6 +152,7 @@ def _fresnel_propagate(
     model: str,
 ) -> torch.Tensor:
     _check(wave, thickness, tilt)
+    check_finite("thickness", thickness)
     transfer = _transfer(wave, thickness, tilt, wavelength, pixel_size, model)
     return inverse(forward(wave).mul_(transfer)).contiguous()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from fastpty.ops import native
 from fastpty.ops.backend import has_kernel
+from fastpty.ops.checks import check_finite
 from fastpty.optics import pixel_pair, spatial_frequencies
 from fastpty.optics.propagator import axial_wavenumber, propagator
 
@@ -33,6 +35,11 @@ _CHUNK_BYTES = 256 << 20
 _LENGTHS = native.fft_lengths()
 
 
+def _empty(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Memory for the kernel, whatever torch's default dtype and device are."""
+    return torch.empty(shape, dtype=dtype, device="cpu")
+
+
 class _Waves:
     """Memory for the waves between forward and backward, one block kept for the next call.
 
@@ -46,12 +53,16 @@ class _Waves:
     def take(cls, floats: int) -> torch.Tensor:
         """[floats] float32, not initialised, which comes back by itself when it is freed."""
         if floats == 0:
-            return torch.empty(0)
-        block = cls.idle.pop() if cls.idle else None
+            return _empty(0)
+        try:
+            block = cls.idle.pop()
+        except IndexError:
+            block = None
         if block is None or not floats <= len(block) <= 2 * floats:
-            block = torch.empty(floats).numpy()  # aligned, unlike numpy's own
+            block = _empty(floats).numpy()  # aligned, unlike numpy's own
         lease = block[:floats]
-        weakref.finalize(lease, cls._give_back, block)
+        # Not at the end of the process, when whoever holds the lease may still use it.
+        weakref.finalize(lease, cls._give_back, block).atexit = False
         return torch.from_numpy(lease)
 
     @classmethod
@@ -73,11 +84,14 @@ def set_wave_budget(budget: int | None) -> None:
 
     Raises
     ------
+    TypeError : no whole number.
     ValueError : a negative budget.
     """
+    if budget is not None and not isinstance(budget, Integral):
+        raise TypeError(f"budget: must be a whole number of bytes, found {budget}")
     if budget is not None and budget < 0:
         raise ValueError(f"budget: must be at least 0 bytes, found {budget}")
-    _Waves.budget = _DEFAULT_BUDGET if budget is None else budget
+    _Waves.budget = _DEFAULT_BUDGET if budget is None else int(budget)
     _Waves.idle.clear()
 
 
@@ -121,7 +135,7 @@ def multislice_intensity(
     model: str,
 ) -> torch.Tensor:
     """:func:`fastpty.ops.multislice_intensity` for arguments that are checked, and covered."""
-    gaps = torch.as_tensor(thickness, dtype=torch.float32)
+    gaps = torch.as_tensor(thickness, dtype=torch.float32, device="cpu")
     whole, amplitude, phase = (
         (obj, None, None) if isinstance(obj, torch.Tensor) else (None, obj[0], obj[1])
     )
@@ -167,6 +181,12 @@ class _Inputs(NamedTuple):
         return min(len(self.corner), self.budget // (4 * self.saved_floats))
 
     @property
+    def saved_length(self) -> int:
+        """Floats from forward to backward: the waves, and the kernel variant that laid them out."""
+        floats = self.saved_positions * self.saved_floats
+        return floats + 1 if floats else 0
+
+    @property
     def saved_floats(self) -> int:
         """Of one position's waves, in the layout of the kernel in use."""
         from fastpty import _core
@@ -175,6 +195,13 @@ class _Inputs(NamedTuple):
         return _core.multislice_saved_floats(
             wave_modes=self.probe.shape[0], object_modes=no, slices=nz, window=self.window
         )
+
+
+def _variant() -> int:
+    """A number for the kernels' variant in use."""
+    from fastpty import _core
+
+    return _core.available_simd().index(_core.simd())
 
 
 _ARGUMENTS = (
@@ -194,7 +221,9 @@ class _Call:
         ny, nx = inputs.window
         self._keep: list[torch.Tensor] = []
         transfer, tilt_y, tilt_x = _transfer(inputs)
-        occupancy = torch.ones(no) if inputs.occupancy is None else inputs.occupancy
+        occupancy = inputs.occupancy
+        if occupancy is None:
+            occupancy = torch.ones(no, dtype=torch.float32, device="cpu")
         native.follow_torch_threads()
         self.core = _core.MultisliceIntensity(
             positions=len(inputs.corner),
@@ -251,7 +280,7 @@ def _transfer(
         ).reshape(1, *inputs.window)
         for gap in gaps
     ]
-    none = torch.empty((0, *inputs.window), dtype=torch.complex128)  # of a single slice
+    none = _empty(0, *inputs.window, dtype=torch.complex128)  # of a single slice
     transfer = torch.cat([none, *every]).to(torch.complex64)
     if tilt is None or shared is not None or slices == 1:
         return transfer, None, None
@@ -272,8 +301,10 @@ def _transfer(
 )
 def _forward(*arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
     inputs = _Inputs(*arguments)
+    check_finite("thickness", inputs.thickness)
     intensity = inputs.shift.new_empty((len(inputs.corner), *inputs.window))
-    saved = _Waves.take(inputs.saved_positions * inputs.saved_floats)
+    saved = _Waves.take(inputs.saved_length)
+    saved[-1:] = _variant()
     call = _Call(inputs)  # must outlive the run: it holds the arrays
     call.core.forward(
         intensity=intensity.data_ptr(),
@@ -286,8 +317,7 @@ def _forward(*arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
 def _allocate(*arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
     inputs = _Inputs(*arguments)
     intensity = inputs.shift.new_empty((len(inputs.corner), *inputs.window))
-    floats = inputs.saved_positions * inputs.saved_floats
-    return intensity, inputs.shift.new_empty(floats)
+    return intensity, inputs.shift.new_empty(inputs.saved_length)
 
 
 # The inputs that can have a gradient, in the order of the forward op's arguments.
@@ -303,7 +333,8 @@ _DIFFERENTIABLE = (0, 1, 2, 3, 5, 6, 7, 8)
 def _backward(grad_intensity: torch.Tensor, saved: torch.Tensor, *rest: Any) -> list[torch.Tensor]:
     *arguments, wanted = rest
     inputs = _Inputs(*arguments)
-    if len(saved) != inputs.saved_positions * inputs.saved_floats:
+    # The length may be the same: 64 x 64 pixels take the same memory in every variant.
+    if len(saved) != inputs.saved_length or (saved[-1:] != _variant()).any():
         raise RuntimeError("the kernels' variant was changed between a forward and its backward")
     probe, obj, amplitude, phase, shift, thickness, tilt, occupancy = wanted
     no, nz, _, _ = inputs.object_shape
@@ -316,7 +347,7 @@ def _backward(grad_intensity: torch.Tensor, saved: torch.Tensor, *rest: Any) -> 
         return torch.empty_like(tensor, memory_format=plain)
 
     def double(is_wanted: bool, *shape: int) -> torch.Tensor | None:
-        return torch.empty(shape, dtype=torch.float64) if is_wanted else None
+        return _empty(*shape, dtype=torch.float64) if is_wanted else None
 
     grad_obj = empty(inputs.obj, obj)
     grad_amplitude = empty(inputs.amplitude, amplitude or phase)
@@ -369,7 +400,7 @@ def _chi(inputs: _Inputs) -> torch.Tensor:
         pixel_size=tuple(inputs.pixel_size),
         model=inputs.model,
     )
-    return torch.tensor(chi, dtype=torch.float32)
+    return torch.tensor(chi, dtype=torch.float32, device="cpu")
 
 
 def _thickness_and_tilt(
@@ -380,7 +411,7 @@ def _thickness_and_tilt(
     ``d/d dz`` weighs them with (1, K_y tan t_y, K_x tan t_x), ``d/d t`` with
     ``dz K sec^2(t) 1e-3``; K = 2 pi f / dx.
     """
-    wavenumber = 2 * math.pi / torch.tensor(inputs.pixel_size, dtype=torch.float64)
+    wavenumber = 2 * math.pi / torch.tensor(inputs.pixel_size, dtype=torch.float64, device="cpu")
     lateral = moments[:, :, 1:] * wavenumber
     along = moments[:, :, 0]
     gaps = inputs.thickness.detach().double().reshape(-1)

@@ -15,6 +15,8 @@ from fastpty.ops.checks import (
     check_complex,
     check_device,
     check_dtype,
+    check_finite,
+    check_optics,
     check_real_of,
     check_shape,
     check_thickness,
@@ -104,10 +106,13 @@ def multislice_intensity(
         check_real_of(probe, occupancy=occupancy)
         check_device(probe=probe, occupancy=occupancy)
         check_shape("occupancy", occupancy, "No", axes)
+    check_optics(wavelength, pixel_size, model)
     arguments = (probe, obj, corner, shift, thickness, tilt, occupancy)
     if current_backend() == "reference":
         if corner.device.type == "cpu":  # elsewhere it would make every call wait for the device
             check_windows_inside(corner, (axes["Ny"], axes["Nx"]), (axes["Y"], axes["X"]))
+            if isinstance(thickness, torch.Tensor):
+                check_finite("thickness", thickness)
         return reference.multislice_intensity(
             *arguments, wavelength=wavelength, pixel_size=pixel_size, model=model
         )

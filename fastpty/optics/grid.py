@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from numbers import Real
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +20,11 @@ def pixel_pair(pixel_size: float | Sequence[float]) -> tuple[float, float]:
     ------
     ValueError : not one or two positive finite numbers.
     """
-    values = np.atleast_1d(np.asarray(pixel_size, dtype=np.float64))
-    if values.shape not in {(1,), (2,)} or not np.all(np.isfinite(values)) or np.any(values <= 0):
+    # Without numpy and math.isfinite, on which torch.compile cannot branch.
+    given: Any = pixel_size
+    values: list[Any] = [given] if isinstance(given, Real) else list(given)
+    numbers = len(values) in {1, 2} and all(isinstance(value, Real) for value in values)
+    if not (numbers and all(0 < value < math.inf for value in values)):
         raise ValueError(
             f"pixel_size must be one positive number or a pair (dy, dx), got {pixel_size!r}"
         )

@@ -20,7 +20,7 @@ def _check_energy(energy_kv: float) -> None:
 
 def check_wavelength(wavelength: float) -> None:
     """Refuse a wavelength that is not a positive number."""
-    if not (math.isfinite(wavelength) and wavelength > 0):
+    if not 0 < wavelength < math.inf:  # torch.compile cannot branch on math.isfinite
         raise ValueError(f"wavelength must be a positive number of Angstrom, got {wavelength!r}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -100,6 +101,8 @@ WAVE, TILT = CASES[0].wave(torch.complex64), CASES[0].tilt(torch.complex64)
         ({"thickness": torch.ones(2)}, ValueError, r"^thickness: must be one .*, found \[2\]"),
         ({"thickness": [1.0]}, TypeError, "^thickness: must be a number or a tensor, found list"),
         ({"thickness": float("nan")}, ValueError, "^thickness: must be finite, found nan"),
+        ({"thickness": torch.tensor(math.nan)}, ValueError, "^thickness: must be finite, found"),
+        ({"wavelength": -0.02}, ValueError, "^wavelength must be a positive number .* got -0.02"),
         (
             {"thickness": torch.ones((), dtype=torch.float64)},
             TypeError,

@@ -5,7 +5,9 @@ That it agrees with the reference at small and odd shapes is in test_multislice_
 
 from __future__ import annotations
 
+import gc
 import logging
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -126,7 +128,19 @@ def two_threads() -> Iterator[None]:
 
 @pytest.mark.parametrize(
     "window",
-    [(2, 2), (3, 5), (8, 9), (16, 16), (25, 12), (27, 30), (45, 40), (64, 64), (100, 48), (512, 6)],
+    [
+        (2, 2),
+        (3, 5),
+        (8, 9),
+        (16, 16),
+        (25, 12),
+        (27, 30),
+        (45, 40),
+        (64, 64),
+        (100, 48),
+        (512, 6),
+        (486, 2),
+    ],
     ids=str,
 )
 def test_accuracy_at_every_radix(window: tuple[int, int]) -> None:
@@ -204,9 +218,11 @@ def test_nothing_is_kept_without_a_gradient(monkeypatch: pytest.MonkeyPatch) -> 
     assert taken == [0, 0]
 
 
-def test_negative_budget_is_refused() -> None:
+def test_no_number_of_bytes_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^budget: must be at least 0 bytes, found -1$"):
         ops.set_wave_budget(-1)
+    with pytest.raises(TypeError, match=r"^budget: must be a whole number of bytes, found 1e\+20$"):
+        ops.set_wave_budget(1e20)
 
 
 @pytest.mark.parametrize("alone", [name for name in ALL if name != "obj"])
@@ -250,14 +266,15 @@ def test_opcheck(pair: bool) -> None:
     torch.library.opcheck(torch.ops.fastpty.multislice_intensity_forward.default, arguments)
 
 
-def test_compiled_by_torch() -> None:
-    case = problem((8, 6), positions=2)
-    plain = case.run()
-
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_compiled_by_torch(dynamic: bool) -> None:
     def op(*arguments: object, **settings: object) -> torch.Tensor:
         return ops.multislice_intensity(*arguments, **settings)
 
-    assert_identical(case.run(torch.compile(op, backend="aot_eager")), plain)
+    compiled = torch.compile(op, backend="aot_eager", fullgraph=True, dynamic=dynamic)
+    for positions in (2, 3):
+        case = problem((8, 6), positions=positions)
+        assert_identical(case.run(compiled), case.run())
 
 
 def test_other_lengths_take_the_composed_path_and_say_so_once(
@@ -271,13 +288,118 @@ def test_other_lengths_take_the_composed_path_and_say_so_once(
     assert [record.message.split()[2:5] for record in caplog.records] == [["22", "x", "26"]]
 
 
-def test_another_variant_between_forward_and_backward_is_refused() -> None:
+def test_defaults_of_torch_do_not_matter() -> None:
+    case = problem()
+    del case.inputs["occupancy"]  # so that the op makes it
+    expected = case.run()
+    torch.set_default_dtype(torch.float64)
+    ops.set_wave_budget(None)  # no block of memory from before
+    try:
+        found = case.run()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert_identical(found, expected)
+
+
+def test_every_smooth_length_is_covered() -> None:
+    def is_smooth(n: int) -> bool:
+        for prime in (2, 3, 5):
+            while n % prime == 0:
+                n //= prime
+        return n == 1
+
+    assert native.fft_lengths() == {n for n in range(2, 513) if is_smooth(n)}
+
+
+def leaves_of(case: Problem) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone().requires_grad_() for name, tensor in case.inputs.items()}
+
+
+@pytest.mark.parametrize("changed", [name for name in ALL if name != "obj"])
+def test_an_input_changed_before_the_backward_is_noticed(changed: str) -> None:
+    case = problem(tilts=1)
+    leaves = leaves_of(case)
+    intensity = case.forward(ops.multislice_intensity, leaves)
+    with torch.no_grad():
+        leaves[changed].add_(0.1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        intensity.sum().backward()
+
+
+def test_graphs_keep_their_waves() -> None:
+    case = problem()
+    leaves = leaves_of(case)
+    first, second = (case.forward(ops.multislice_intensity, leaves) for _ in range(2))
+    ops.set_wave_budget(0)
+    third = case.forward(ops.multislice_intensity, leaves)
+    inputs = list(leaves.values())
+    expected = torch.autograd.grad(first.sum(), inputs, retain_graph=True)
+    for intensity in (first, second, third):
+        found = torch.autograd.grad(intensity.sum(), inputs)
+        assert all(torch.equal(f, e) for f, e in zip(found, expected, strict=True))
+
+
+def test_memory_for_waves_is_lent_once_and_comes_back() -> None:
+    ops.set_wave_budget(None)
+    lent, other = fused._Waves.take(1000), fused._Waves.take(1000)
+    address = lent.data_ptr()
+    assert other.data_ptr() != address
+    view = lent.view(10, 100)[2:].detach()
+    del lent
+    gc.collect()
+    assert not fused._Waves.idle  # the view still needs it
+    del view
+    gc.collect()
+    assert fused._Waves.take(900).data_ptr() == address
+
+
+def test_calls_from_several_threads() -> None:
+    case = problem()
+    expected = case.run()
+    found: list[dict[str, torch.Tensor | None]] = []
+    threads = [
+        threading.Thread(target=lambda: found.extend(case.run() for _ in range(5)))
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 15
+    for each in found:
+        assert_identical(each, expected)
+
+
+@pytest.mark.slow
+def test_more_positions_than_are_summed_at_once() -> None:
+    case = problem((128, 128), positions=130, slices=16, modes=1)  # 2.2 MB each, for 256 MiB
+    wanted = ("probe", "amplitude", "phase")
+    whole = case.run(wanted=wanted)
+    parts = []
+    for part in (slice(0, 65), slice(65, 130)):
+        inputs = case.inputs | {"shift": case.inputs["shift"][part]}
+        parts.append(Problem(inputs, case.corner[part], case.upstream[part]).run(wanted=wanted))
+    for name in wanted:
+        assert relative(whole[name], parts[0][name] + parts[1][name]) < bound("single gradient")
+
+
+def test_second_derivative_is_refused() -> None:
+    case = problem()
+    leaves = leaves_of(case)
+    intensity = case.forward(ops.multislice_intensity, leaves)
+    (gradient,) = torch.autograd.grad(intensity.sum(), leaves["phase"], create_graph=True)
+    with pytest.raises(RuntimeError, match="multislice_intensity_backward"):
+        gradient.sum().backward()
+
+
+@pytest.mark.parametrize("window", [(24, 20), (32, 16)], ids=str)  # other or equal memory
+def test_another_variant_between_forward_and_backward_is_refused(window: tuple[int, int]) -> None:
     from fastpty import _core
 
     if len(_core.available_simd()) < 2:
         pytest.skip("this machine has one variant")
-    case = problem()
-    leaves = {k: v.clone().requires_grad_() for k, v in case.inputs.items()}
+    case = problem(window)
+    leaves = leaves_of(case)
     intensity = case.forward(ops.multislice_intensity, leaves)
     other = next(name for name in _core.available_simd() if name != _core.simd())
     _core.set_simd(other)

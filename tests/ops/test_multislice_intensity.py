@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -170,6 +171,7 @@ AMPLITUDE, PHASE = CASE.amplitude(torch.complex64), CASE.phase(torch.complex64)
         ({"thickness": torch.ones(2).double()}, TypeError, "^thickness: must be float32"),
         ({"thickness": [1.0, 2.0]}, TypeError, "^thickness: must be a number .* found list"),
         ({"thickness": float("inf")}, ValueError, "^thickness: must be finite, found inf"),
+        ({"thickness": torch.tensor([3.0, -math.inf])}, ValueError, "^thickness: .* found -inf"),
         (
             {"thickness": torch.ones(2, device="meta")},
             ValueError,
@@ -191,3 +193,21 @@ AMPLITUDE, PHASE = CASE.amplitude(torch.complex64), CASE.phase(torch.complex64)
 def test_refusals(changed: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         ops.multislice_intensity(**(GIVEN | changed))
+
+
+@pytest.mark.usefixtures("either_path")
+@pytest.mark.parametrize("slices", [1, 3])
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"model": "ray"}, "^model must be one of angular_spectrum, fresnel, got 'ray'"),
+        ({"wavelength": -0.02}, "^wavelength must be a positive number of Angstrom, got -0.02"),
+        ({"pixel_size": (0.1, -0.1)}, r"^pixel_size must be one positive .* got \(0.1, -0.1\)"),
+    ],
+)
+def test_optics_are_refused_with_and_without_a_gap(
+    slices: int, changed: dict[str, Any], message: str
+) -> None:
+    given = GIVEN | {"obj": OBJ[:, :slices], "thickness": 3.0}
+    with pytest.raises(ValueError, match=message):
+        ops.multislice_intensity(**(given | changed))
