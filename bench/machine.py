@@ -1,0 +1,52 @@
+"""Where a result was measured."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import fastpty
+
+__all__ = ["machine"]
+
+
+def machine() -> dict[str, Any]:
+    """Plain data, ready for JSON."""
+    return {
+        "date": datetime.datetime.now().astimezone().date().isoformat(),
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "fastpty": fastpty.__version__,
+        "simd": _simd(),
+    }
+
+
+def _cpu() -> str:
+    """The model's name; where it tells little, family and model beside it."""
+    found: dict[str, str] = {}
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            key, _, value = line.partition(":")
+            found.setdefault(key.strip(), value.strip())
+    name = found.get("model name") or platform.processor() or platform.machine()
+    if "cpu family" in found:
+        name += f" (family {found['cpu family']}, model {found['model']})"
+    return name
+
+
+def _simd() -> str | None:
+    try:
+        from fastpty import _core
+    except ImportError:
+        return None
+    return _core.simd()
