@@ -10,8 +10,6 @@ from typing import Any
 
 import torch
 
-import fastpty
-
 __all__ = ["machine"]
 
 
@@ -25,7 +23,7 @@ def machine() -> dict[str, Any]:
         "system": platform.system(),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "fastpty": fastpty.__version__,
+        "fastpty": _fastpty(),
         "simd": _simd(),
     }
 
@@ -42,6 +40,14 @@ def _cpu() -> str:
     if "cpu family" in found:
         name += f" (family {found['cpu family']}, model {found['model']})"
     return name
+
+
+def _fastpty() -> str | None:
+    try:
+        import fastpty
+    except ImportError:
+        return None
+    return fastpty.__version__
 
 
 def _simd() -> str | None:

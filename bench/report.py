@@ -45,6 +45,8 @@ def main() -> None:
     rounds = options.rounds or (3 if options.quick else 5)
     threads = options.threads or sorted({1, torch.get_num_threads()})
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=150)
     where = machine()
     console.print(", ".join(f"{key} {value}" for key, value in where.items()), highlight=False)
 
