@@ -20,6 +20,7 @@ def machine() -> dict[str, Any]:
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY", "default"),
         "system": platform.system(),
         "python": platform.python_version(),
         "torch": torch.__version__,

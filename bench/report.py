@@ -27,6 +27,9 @@ from fastpty import ops, reference
 
 Row = dict[str, Any]
 
+# CPU seconds per wall second and thread, below which others had a part of the cores.
+LEAST_BUSY = 0.65
+
 # Slices and modes of a whole step: those of the iteration that is timed, and the largest case.
 STEPS = [(10, 4), (MAIN.slices, MAIN.modes)]
 QUICK_STEPS = [(4, 2)]
@@ -121,6 +124,7 @@ def _case_of_step(slices: int, modes: int) -> Case:
 
 def _row(what: str, case: Case, threads: int, other: Time, ours: Time) -> Row:
     wall, cpu = ratio(other, ours)
+    busy = min(side.median[1] / (threads * side.median[0]) for side in (other, ours))
     return {
         "what": what,
         **case._asdict(),
@@ -129,6 +133,7 @@ def _row(what: str, case: Case, threads: int, other: Time, ours: Time) -> Row:
         "fastpty": ours.plain(),
         "ratio_wall": wall,
         "ratio_cpu": cpu,
+        "crowded": busy < LEAST_BUSY,
     }
 
 
@@ -165,11 +170,16 @@ def print_times(rows: list[Row], console: Console) -> None:
             str(row["threads"]),
             *(f"{value:.3g}" for value in seconds),
             f"{1e6 * row['fastpty']['cpu'] / case.wave_slices:.3g}",
-            f"{row['ratio_wall']:.2f}",
+            f"{row['ratio_wall']:.2f}" + ("*" if row["crowded"] else ""),
             f"{row['ratio_cpu']:.2f}",
         )
     console.print(table)
     console.print("µs/w.-slice: CPU time of fastpty per wave-slice.")
+    if any(row["crowded"] for row in rows):
+        console.print(
+            "*: less than its cores. Something else was running, or most of the call is serial: "
+            "do not quote these."
+        )
 
 
 def print_memory(rows: list[Row], console: Console) -> None:
