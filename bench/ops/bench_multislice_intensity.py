@@ -51,5 +51,7 @@ def bench_forward_backward(
     step = backward_step(ops if name == "fused" else reference, Inputs.of(case))
     benchmark.group = f"multislice_intensity, forward and backward: {case}, {threads} threads"
     ops.set_wave_budget(WAVE_BUDGET.get(waves))
-    benchmark.pedantic(step, rounds=ROUNDS, warmup_rounds=1)
-    ops.set_wave_budget(None)
+    try:
+        benchmark.pedantic(step, rounds=ROUNDS, warmup_rounds=1)
+    finally:
+        ops.set_wave_budget(None)
