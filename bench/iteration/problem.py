@@ -6,6 +6,7 @@ random counts: the time of an iteration does not depend on them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,8 @@ PIXEL = 0.15  # Angstrom
 STEP = 0.4  # Angstrom
 WINDOW = 128
 BATCH = 32
+ONE_BATCH = (4, 8)
+WIDE_STEP = 2.4  # Angstrom
 
 
 def write_patterns(path: Path, scan: tuple[int, int]) -> None:
@@ -32,8 +35,8 @@ def write_patterns(path: Path, scan: tuple[int, int]) -> None:
         file["data"] = rng.poisson(5.0 * disc + 0.01, (*scan, WINDOW, WINDOW)).astype(np.uint16)
 
 
-def config_for(path: Path, slices: int = 10, modes: int = 4) -> ReconConfig:
-    """Everything free, Gaussian and sparse loss, the default constraints."""
+def config_for(path: Path, slices: int = 10, modes: int = 4, step: float = STEP) -> ReconConfig:
+    """Everything free, Gaussian and sparse loss, the default constraints; ``step`` in Angstrom."""
     return validate_config(
         ReconConfig,
         {
@@ -44,7 +47,7 @@ def config_for(path: Path, slices: int = 10, modes: int = 4) -> ReconConfig:
                 "aberrations": {"defocus": 100},
             },
             "calibration": {"pixel_size": PIXEL},
-            "scan": {"step": STEP},
+            "scan": {"step": step},
             "object": {"slices": slices, "thickness": 20.0},
             "probe": {"modes": modes},
             "loss": {"sparse": {"weight": 0.1}},
@@ -53,6 +56,19 @@ def config_for(path: Path, slices: int = 10, modes: int = 4) -> ReconConfig:
             "device": "cpu",
         },
     )
+
+
+def one_step(
+    folder: Path, slices: int, modes: int, *, plain: bool = False
+) -> Callable[[int], object]:
+    """An iteration that is a single step: 32 positions in one batch, all unknowns free.
+
+    They lie 2.4 Angstrom apart, so that the object is about as large as that of a 48 x 48 scan.
+    """
+    path = folder / f"one_step_{slices}_{modes}.h5"
+    write_patterns(path, ONE_BATCH)
+    run = Reconstruction.from_config(config_for(path, slices, modes, WIDE_STEP), folder)
+    return PlainLoop(run).run_iteration if plain else run.engine.run_iteration
 
 
 @dataclass
