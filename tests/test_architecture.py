@@ -107,10 +107,11 @@ def test_parts_without_torch(part: str) -> None:
     assert not [other for other in RULES[part].allowed if RULES[other].torch]
 
 
-def test_the_package_itself_imports_nothing() -> None:
-    """``import fastpty`` is quick, and no part depends on another through it."""
+def test_the_package_itself_imports_no_more_than_the_ops() -> None:
+    """``import fastpty`` is quick, and no part depends on another through it. The ops, which are
+    registered where torch is loaded already, need nothing above them."""
     names = imports_of_file(PACKAGE / "__init__.py")
-    assert not parts_of(names)
+    assert parts_of(names) == {"ops"}
     assert not {name.split(".")[0] for name in names} & {"torch", "numpy", "h5py"}
 
 

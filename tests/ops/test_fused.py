@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import gc
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -408,3 +410,13 @@ def test_another_variant_between_forward_and_backward_is_refused(window: tuple[i
             intensity.sum().backward()
     finally:
         _core.set_simd(None)
+
+
+def test_importing_torch_and_fastpty_registers_the_ops() -> None:
+    code = "import torch, fastpty; torch.ops.fastpty.multislice_intensity.default"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_importing_fastpty_alone_brings_no_torch() -> None:
+    code = "import sys, fastpty; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
