@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -420,3 +420,25 @@ def test_importing_torch_and_fastpty_registers_the_ops() -> None:
 def test_importing_fastpty_alone_brings_no_torch() -> None:
     code = "import sys, fastpty; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_objects_of_more_than_2_31_elements() -> None:
+    """Most of the object is never touched, so it takes addresses but no memory."""
+    side = 46_400
+    assert side * side > 2**31
+    try:
+        obj = torch.empty(1, 1, side, side, dtype=torch.complex64)
+    except RuntimeError:
+        pytest.skip("no 17 GB of addresses to be had")
+    case = problem(positions=2, slices=1, pair=False)
+    window = case.inputs["probe"].shape[-2:]
+    corner = torch.tensor([[side - window[0], side - window[1]], [side // 2, 0]])
+    small = torch.randn(1, 1, window[0], 2 * window[1], dtype=torch.complex64)
+    for j, (y, x) in enumerate(corner.tolist()):
+        obj[0, 0, y : y + window[0], x : x + window[1]] = small[0, 0, :, j * window[1] :][
+            :, : window[1]
+        ]
+    expected_at = torch.tensor([[0, 0], [0, window[1]]])
+    actual = replace(case, corner=corner, inputs=case.inputs | {"obj": obj})
+    expected = replace(case, corner=expected_at, inputs=case.inputs | {"obj": small})
+    assert torch.equal(*(c.forward(ops.multislice_intensity, c.inputs) for c in (actual, expected)))
