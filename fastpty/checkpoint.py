@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 import fastpty
@@ -118,8 +117,7 @@ def _restore(run: Reconstruction, state: dict[str, Any]) -> None:
     run.engine.load_state(state["optimiser"])
     run.iteration = state["iteration"]
     run.history = History(**state["history"])
-    mask = run.measurements.patterns.mask
-    good = None if mask is None else np.fft.fftshift(mask.cpu().numpy())
+    good = run.measurements.patterns.centred_mask
     run.snapshots = [
         Snapshot(
             s["iteration"],

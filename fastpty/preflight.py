@@ -215,7 +215,7 @@ def _nearest_distance(positions: NDArray[np.float64]) -> float:
     if len(positions) < 2:
         return math.inf
     # At most 256 positions are compared with all: enough for a median, cheap for any scan.
-    some = positions[:: max(1, len(positions) // 256)]
+    some = positions[:: -(-len(positions) // 256)]
     distance = np.linalg.norm(some[:, None] - positions[None], axis=2)
     distance[distance == 0] = math.inf
     return float(np.median(distance.min(axis=1)))

@@ -164,8 +164,7 @@ class Reconstruction:
         count = min(self.config.output.snapshot_patterns, len(self.measurements.patterns))
         index = _spread(count, len(self.measurements.patterns))
         measured, simulated = self._patterns(torch.from_numpy(index))
-        mask = self.measurements.patterns.mask
-        good = None if mask is None else np.fft.fftshift(mask.cpu().numpy())
+        good = self.measurements.patterns.centred_mask
         return Snapshot(
             self.iteration, index, measured, simulated, r_factor(measured, simulated, good), good
         )

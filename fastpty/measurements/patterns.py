@@ -52,6 +52,11 @@ class Patterns:
         """Memory that the patterns hold."""
         return self._data.nbytes
 
+    @property
+    def centred_mask(self) -> NDArray[np.bool_] | None:
+        """The mask as files and figures have it, zero frequency at N//2."""
+        return None if self.mask is None else np.fft.fftshift(self.mask.cpu().numpy())
+
     def to(self, device: torch.device) -> Patterns:
         """Move the recorded values to a device, in place."""
         self._data = self._data.to(device)

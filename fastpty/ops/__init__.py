@@ -12,11 +12,11 @@ no more, and are registered as ``torch.ops.fastpty.<name>``.
 
 from fastpty.ops.backend import use_backend
 from fastpty.ops.fresnel_propagate import fresnel_propagate
-from fastpty.ops.fused import set_wave_budget
 from fastpty.ops.mixed_intensity import mixed_intensity
 from fastpty.ops.multislice_intensity import multislice_intensity
 from fastpty.ops.probe_shift import probe_shift
 from fastpty.ops.slice_transmit import slice_transmit
+from fastpty.ops.waves import set_wave_budget
 
 __all__ = [
     "fresnel_propagate",

@@ -2,30 +2,26 @@
 
 The equations and their adjoints are in csrc/multislice_intensity/multislice_intensity.h. Between
 forward and backward the kernel keeps the waves in front of every slice, for as many positions as
-:func:`set_wave_budget` leaves room; the waves of the others are computed anew, to the same bits.
+:func:`fastpty.ops.set_wave_budget` leaves room (waves.py); the waves of the others are computed anew,
+to the same bits.
 """
 
 from __future__ import annotations
 
 import math
-import weakref
 from collections.abc import Sequence
-from numbers import Integral
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from fastpty.ops import native
 from fastpty.ops.backend import has_kernel
 from fastpty.ops.checks import check_finite
+from fastpty.ops.waves import Waves, kernel_memory
 from fastpty.optics import pixel_pair, spatial_frequencies
 from fastpty.optics.propagator import axial_wavenumber, propagator
 
-__all__ = ["covers", "memory", "multislice_intensity", "set_wave_budget"]
-
-_DEFAULT_BUDGET = 2 << 30
+__all__ = ["covers", "memory", "multislice_intensity"]
 
 # What the backward takes, at the most, for gradients that wait to be added up: kChunkBytes in
 # csrc/multislice_intensity/multislice_intensity.cpp.
@@ -33,66 +29,6 @@ _CHUNK_BYTES = 256 << 20
 
 # A table, since torch.compile cannot look into the core. Empty without the core.
 _LENGTHS = native.fft_lengths()
-
-
-def _empty(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """Memory for the kernel, whatever torch's default dtype and device are."""
-    return torch.empty(shape, dtype=dtype, device="cpu")
-
-
-class _Waves:
-    """Memory for the waves between forward and backward, one block kept for the next call.
-
-    Fresh memory costs as much time as writing the waves into it: the system clears it page by page.
-    """
-
-    budget = _DEFAULT_BUDGET
-    idle: ClassVar[list[NDArray[np.float32]]] = []
-
-    @classmethod
-    def take(cls, floats: int) -> torch.Tensor:
-        """[floats] float32, not initialised, which comes back by itself when it is freed."""
-        if floats == 0:
-            return _empty(0)
-        try:
-            block = cls.idle.pop()
-        except IndexError:
-            block = None
-        if block is None or not floats <= len(block) <= 2 * floats:
-            block = _empty(floats).numpy()  # aligned, unlike numpy's own
-        lease = block[:floats]
-        # Not at the end of the process, when whoever holds the lease may still use it.
-        weakref.finalize(lease, cls._give_back, block).atexit = False
-        return torch.from_numpy(lease)
-
-    @classmethod
-    def _give_back(cls, block: NDArray[np.float32]) -> None:
-        if not cls.idle and block.nbytes <= cls.budget:
-            cls.idle.append(block)
-
-
-def set_wave_budget(budget: int | None) -> None:
-    """Limit the memory that the fused kernel keeps from a forward to its backward.
-
-    Waves that do not fit are computed a second time in the backward: slower by about a third,
-    never different in the result. 0 stores nothing. One block of memory is kept from call to call;
-    calling this function frees it.
-
-    Parameters
-    ----------
-    budget : bytes for one call of ``multislice_intensity``; None is the default of 2 GiB.
-
-    Raises
-    ------
-    TypeError : no whole number.
-    ValueError : a negative budget.
-    """
-    if budget is not None and not isinstance(budget, Integral):
-        raise TypeError(f"budget: must be a whole number of bytes, found {budget}")
-    if budget is not None and budget < 0:
-        raise ValueError(f"budget: must be at least 0 bytes, found {budget}")
-    _Waves.budget = _DEFAULT_BUDGET if budget is None else int(budget)
-    _Waves.idle.clear()
 
 
 def memory(probe: torch.Tensor, object_modes: int, slices: int, positions: int) -> int:
@@ -104,7 +40,7 @@ def memory(probe: torch.Tensor, object_modes: int, slices: int, positions: int) 
     of_position = 4 * _core.multislice_saved_floats(
         wave_modes=modes, object_modes=object_modes, slices=slices, window=(ny, nx)
     )
-    kept = min(positions * of_position, _Waves.budget)
+    kept = min(positions * of_position, Waves.budget)
     return kept + min(positions * of_position // modes, _CHUNK_BYTES)
 
 
@@ -142,7 +78,7 @@ def multislice_intensity(
     tensors = (probe, whole, amplitude, phase, corner, shift, gaps, tilt, occupancy)
     wanted = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     intensity: torch.Tensor = _forward(
-        *tensors, wavelength, pixel_pair(pixel_size), model, _Waves.budget if wanted else 0
+        *tensors, wavelength, pixel_pair(pixel_size), model, Waves.budget if wanted else 0
     )[0]
     return intensity
 
@@ -280,7 +216,7 @@ def _transfer(
         ).reshape(1, *inputs.window)
         for gap in gaps
     ]
-    none = _empty(0, *inputs.window, dtype=torch.complex128)  # of a single slice
+    none = kernel_memory(0, *inputs.window, dtype=torch.complex128)  # of a single slice
     transfer = torch.cat([none, *every]).to(torch.complex64)
     if tilt is None or shared is not None or slices == 1:
         return transfer, None, None
@@ -303,7 +239,7 @@ def _forward(*arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
     inputs = _Inputs(*arguments)
     check_finite("thickness", inputs.thickness)
     intensity = inputs.shift.new_empty((len(inputs.corner), *inputs.window))
-    saved = _Waves.take(inputs.saved_length)
+    saved = Waves.take(inputs.saved_length)
     saved[-1:] = _variant()
     call = _Call(inputs)  # must outlive the run: it holds the arrays
     call.core.forward(
@@ -347,7 +283,7 @@ def _backward(grad_intensity: torch.Tensor, saved: torch.Tensor, *rest: Any) -> 
         return torch.empty_like(tensor, memory_format=plain)
 
     def double(is_wanted: bool, *shape: int) -> torch.Tensor | None:
-        return _empty(*shape, dtype=torch.float64) if is_wanted else None
+        return kernel_memory(*shape, dtype=torch.float64) if is_wanted else None
 
     grad_obj = empty(inputs.obj, obj)
     grad_amplitude = empty(inputs.amplitude, amplitude or phase)

@@ -212,8 +212,8 @@ def test_budget_limits_what_a_call_keeps() -> None:
 
 def test_nothing_is_kept_without_a_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[int] = []
-    take = fused._Waves.take
-    monkeypatch.setattr(fused._Waves, "take", lambda n: taken.append(n) or take(n))
+    take = fused.Waves.take
+    monkeypatch.setattr(fused.Waves, "take", lambda n: taken.append(n) or take(n))
     problem().run(wanted=())
     with torch.no_grad():
         problem().run(wanted=())
@@ -343,16 +343,16 @@ def test_graphs_keep_their_waves() -> None:
 
 def test_memory_for_waves_is_lent_once_and_comes_back() -> None:
     ops.set_wave_budget(None)
-    lent, other = fused._Waves.take(1000), fused._Waves.take(1000)
+    lent, other = fused.Waves.take(1000), fused.Waves.take(1000)
     address = lent.data_ptr()
     assert other.data_ptr() != address
     view = lent.view(10, 100)[2:].detach()
     del lent
     gc.collect()
-    assert not fused._Waves.idle  # the view still needs it
+    assert not fused.Waves.idle  # the view still needs it
     del view
     gc.collect()
-    assert fused._Waves.take(900).data_ptr() == address
+    assert fused.Waves.take(900).data_ptr() == address
 
 
 def test_calls_from_several_threads() -> None:
