@@ -2,8 +2,8 @@
 
 The equations and their adjoints are in csrc/multislice_intensity/multislice_intensity.h. Between
 forward and backward the kernel keeps the waves in front of every slice, for as many positions as
-:func:`fastpty.ops.set_wave_budget` leaves room (waves.py); the waves of the others are computed anew,
-to the same bits.
+:func:`fastpty.ops.set_wave_budget` leaves room (waves.py); the waves of the others are computed
+anew, to the same bits.
 """
 
 from __future__ import annotations
