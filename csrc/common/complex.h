@@ -7,27 +7,35 @@
 // inline function would let the linker hand the AVX-512 copy to the baseline code.
 #pragma once
 
+// Code for the host and, where nvcc compiles it, for the device.
+#if defined(__CUDACC__)
+#  define FASTPTY_BOTH __host__ __device__
+#else
+#  define FASTPTY_BOTH
+#endif
+
 namespace fastpty {
 
+// Single precision is aligned as one 64-bit word, or a GPU would load its two parts one by one.
 template <class T>
-struct Complex {
+struct alignas(sizeof(T) == 4 ? 8 : alignof(T)) Complex {
   T re, im;
 };
 
 // a b
 template <class T>
-static inline Complex<T> mul(Complex<T> a, Complex<T> b) {
+FASTPTY_BOTH static inline Complex<T> mul(Complex<T> a, Complex<T> b) {
   return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
 }
 
 // a conj(b)
 template <class T>
-static inline Complex<T> mul_conj(Complex<T> a, Complex<T> b) {
+FASTPTY_BOTH static inline Complex<T> mul_conj(Complex<T> a, Complex<T> b) {
   return {a.re * b.re + a.im * b.im, a.im * b.re - a.re * b.im};
 }
 
 template <class T>
-static inline Complex<T> add(Complex<T> a, Complex<T> b) {
+FASTPTY_BOTH static inline Complex<T> add(Complex<T> a, Complex<T> b) {
   return {a.re + b.re, a.im + b.im};
 }
 
