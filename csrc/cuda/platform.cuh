@@ -131,7 +131,9 @@ template <auto Kernel, class... Arguments>
 void launch(dim3 grid, int threads, int shared_bytes, Stream stream, Arguments... arguments) {
   if (grid.x * grid.y * grid.z == 0) return;
   allow_shared_memory<Kernel>(shared_bytes);
-  Kernel<<<grid, threads, shared_bytes, stream> > >(arguments...);
+  // clang-format off
+  Kernel<<<grid, threads, shared_bytes, stream>>>(arguments...);  // it would part the brackets
+  // clang-format on
   check(cudaGetLastError(), "launch");
 }
 inline void clear(void* memory, Index bytes, Stream stream) {
