@@ -94,8 +94,23 @@ FASTPTY_DEVICE void add_atomically(Cf* p, Cf v) {
 
 // ------------------------------------------------------------------------------- host: launches
 
+// What the current device has of everything that a choice of kernel or of chunk depends on.
+struct DeviceLimits {
+  int capability;    // 80, 86, 90, ...
+  int shared_bytes;  // of one block, at the most
+  int multiprocessors;
+  int cache_bytes;  // L2
+};
+
 #if defined(FASTPTY_EMULATOR)
 using Stream = void*;
+
+// The emulated device, which a test may change.
+inline DeviceLimits& emulated_device() {
+  static DeviceLimits limits{90, 227 * 1024, 4, 4 << 20};
+  return limits;
+}
+inline DeviceLimits device_limits() { return emulated_device(); }
 
 template <auto Kernel, class... Arguments>
 void launch(dim3 grid, int threads, int shared_bytes, Stream, Arguments... arguments) {
@@ -112,6 +127,19 @@ inline void check(cudaError_t status, const char* what) {
   if (status != cudaSuccess) {
     throw std::runtime_error(std::string("CUDA: ") + what + ": " + cudaGetErrorString(status));
   }
+}
+
+inline DeviceLimits device_limits() {
+  int device = 0;
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  const auto get = [&](cudaDeviceAttr attribute) {
+    int value = 0;
+    check(cudaDeviceGetAttribute(&value, attribute, device), "cudaDeviceGetAttribute");
+    return value;
+  };
+  return {10 * get(cudaDevAttrComputeCapabilityMajor) + get(cudaDevAttrComputeCapabilityMinor),
+          get(cudaDevAttrMaxSharedMemoryPerBlockOptin), get(cudaDevAttrMultiProcessorCount),
+          get(cudaDevAttrL2CacheSize)};
 }
 
 // More than 48 KiB of shared memory must be asked for, once for each kernel and device.

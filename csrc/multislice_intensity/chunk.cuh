@@ -7,7 +7,7 @@
 namespace fastpty {
 namespace cuda {
 
-// Made by multislice_prepare (tables.cuh) at the start of every call, from double precision.
+// Made by prepare_tables (tables.cuh) at the start of every call, in double precision.
 struct Tables {
   // H without tilt, times 1 / (Ny Nx) and divided by the transforms' power gain: for non-negative
   // frequencies, it is even in both. [thicknesses, Ny/2 + 1, Nx/2 + 1]; 0 where evanescent.
@@ -16,10 +16,13 @@ struct Tables {
   // where there is no tilt.
   const Cf* tilt_y;
   const Cf* tilt_x;
+  // exp(-2 pi i f s), corner order: [B, Ny] and [B, Nx].
+  const Cf* ramp_y;
+  const Cf* ramp_x;
   const Cf* twiddle_y;  // [Ny] exp(-2 pi i k / Ny)
   const Cf* twiddle_x;  // [Nx]
   const float* chi;     // [Ny/2 + 1, Nx/2 + 1] rad / Angstrom, 0 where evanescent
-  // 1 / (Ny Nx) over the gain of one transform there and back; and over that of one forward.
+  // 1 / (Ny Nx) both: of the probe's inverse transform, and of the intensity.
   float inverse_scale;
   float intensity_scale;
 };
@@ -65,7 +68,7 @@ FASTPTY_BOTH inline WaveIndex wave_index(const Multislice& p, Index begin, Index
 }
 
 // The window's first pixel in plane (n, z) of the object; windows that would leave it are moved.
-// (multislice_prepare has set kWindowOutside then.)
+// (prepare_tables has set kWindowOutside then.)
 FASTPTY_DEVICE Index window_start(const Multislice& p, Index position, int n, int z) {
   Index y = p.corner[2 * position], x = p.corner[2 * position + 1];
   const Index last_y = p.object_rows - p.ny, last_x = p.object_cols - p.nx;

@@ -1,0 +1,264 @@
+// Who does what: positions go through a family's kernels in chunks, and through the sums after
+// them. The scratch memory is one piece of the caller's, cut up by Scratch.
+#include <algorithm>
+#include <stdexcept>
+
+#include "multislice_intensity/dispatch.h"
+#include "multislice_intensity/on_chip.cuh"
+#include "multislice_intensity/split.cuh"
+#include "multislice_intensity/sums.cuh"
+#include "multislice_intensity/tables.cuh"
+
+namespace fastpty {
+namespace cuda {
+namespace {
+
+Index pixels_of(const Multislice& p) { return static_cast<Index>(p.ny) * p.nx; }
+Index modes_of(const Multislice& p) { return static_cast<Index>(p.wave_modes) * p.object_modes; }
+
+Family family_of(const Multislice& p, bool deterministic) {
+  const DeviceLimits limits = device_limits();
+  const Family family = multislice_family(p.ny, p.nx, {limits.capability, limits.shared_bytes});
+  if (family == Family::none) throw std::runtime_error("CUDA: no kernel serves this window");
+  return deterministic ? Family::split : family;
+}
+
+double power_gain(Family family, const Multislice& p) {
+  switch (family) {
+    case Family::on_chip:
+      return on_chip_power_gain(p.ny, p.nx);
+    default:
+      return split_power_gain(p.ny, p.nx);
+  }
+}
+
+// How the memory of a call is laid out; every size in elements of its own kind.
+struct Plan {
+  Plan(const Multislice& p, bool keeps_spectra)
+      : forward(family_of(p, false)), backward(family_of(p, p.deterministic)) {
+    const Index gaps = p.slices - 1;
+    spectra = keeps_spectra ? gaps : 0;
+    planes = p.slices + 1 + spectra;
+    const DeviceLimits limits = device_limits();
+    const Index modes = modes_of(p);
+    // split: the chunk's waves in half of the L2 cache, so that the other half holds object and
+    // tables. on_chip, cluster: enough waves that the last, incomplete round of blocks counts
+    // little.
+    const Index resident = limits.cache_bytes / 2 / split_wave_bytes(p);
+    const auto positions = [&](Index waves) {
+      return std::min(p.positions, std::max<Index>(waves / modes, 1));
+    };
+    const auto of_family = [&](Family family, Index rounds) {
+      return positions(family == Family::split ? resident : rounds * limits.multiprocessors);
+    };
+    kept = std::min(of_family(forward, 8), of_family(backward, 8));
+    // Fewer where the chunk's waves are computed anew: each has all its planes in scratch memory.
+    anew = std::min(of_family(forward, 2), of_family(backward, 2));
+  }
+
+  Family forward, backward;
+  Index spectra, planes;  // of each wave
+  Index kept, anew;       // positions in a chunk
+};
+
+// Cuts the caller's memory into pieces, each aligned for any type and for wide accesses.
+class Scratch {
+ public:
+  explicit Scratch(void* memory) : memory_(static_cast<char*>(memory)) {}
+
+  template <class T>
+  T* take(Index count) {
+    if (count == 0) return nullptr;
+    T* piece = reinterpret_cast<T*>(memory_ == nullptr ? nullptr : memory_ + used_);
+    used_ += (count * static_cast<Index>(sizeof(T)) + 255) / 256 * 256;
+    return piece;
+  }
+  Index used() const { return used_; }
+
+ private:
+  char* memory_;
+  Index used_ = 0;
+};
+
+struct ForwardPieces {
+  ForwardPieces(const Multislice& p, const Plan& plan, Index saved_positions, Scratch& scratch)
+      : tables(scratch.take<char>(TableSizes(p).bytes())),
+        wave(scratch.take<Cf>(plan.forward == Family::split ? plan.kept * modes_of(p) * pixels_of(p)
+                                                            : 0)),
+        exit(scratch.take<Cf>(saved_positions < p.positions ? plan.kept * modes_of(p) * pixels_of(p)
+                                                            : 0)) {}
+  void* tables;
+  Cf *wave, *exit;
+};
+
+struct BackwardPieces {
+  BackwardPieces(const Multislice& p, const Plan& plan, const MultisliceGradients* wanted,
+                 Index saved_positions, Scratch& scratch) {
+    const bool recomputes = saved_positions < p.positions;
+    const Index waves = modes_of(p) * (recomputes && saved_positions == 0 ? plan.anew : plan.kept);
+    const Index elements = waves * pixels_of(p);
+    const bool split =
+        plan.backward == Family::split || (recomputes && plan.forward == Family::split);
+    tables = scratch.take<char>(TableSizes(p).bytes());
+    forward_tables =
+        plan.forward == plan.backward ? nullptr : scratch.take<char>(TableSizes(p).bytes());
+    wave = scratch.take<Cf>(split ? elements : 0);
+    planes =
+        scratch.take<Cf>(recomputes ? plan.anew * modes_of(p) * plan.planes * pixels_of(p) : 0);
+    const auto wants = [&](auto pointer) {
+      return wanted == nullptr || wanted->*pointer != nullptr;
+    };
+    const bool entrance_wanted =
+        wants(&MultisliceGradients::grad_spectrum) || wants(&MultisliceGradients::grad_shift);
+    entrance = scratch.take<Cf>(entrance_wanted ? elements : 0);
+    products = scratch.take<Cf>(p.deterministic ? elements : 0);
+    parts = plan.backward == Family::split ? split_moment_parts(p) : 1;
+    moments = scratch.take<double>(plan.spectra * waves * parts * 3);
+  }
+  void *tables, *forward_tables;
+  Cf *wave, *planes, *entrance, *products;
+  double* moments;
+  int parts;
+};
+
+void run_forward(Family family, const Multislice& p, const Tables& t, const Chunk& c, Cf* wave,
+                 Stream stream) {
+  if (family == Family::on_chip) {
+    on_chip_forward(p, t, c, device_limits().shared_bytes, stream);
+  } else {
+    split_forward(p, t, c, wave, stream);
+  }
+}
+
+void run_backward(Family family, const Multislice& p, const Tables& t, const Chunk& c,
+                  const ChunkGradients& g, Cf* wave, Stream stream) {
+  if (family == Family::on_chip) {
+    on_chip_backward(p, t, c, g, device_limits().shared_bytes, stream);
+  } else {
+    split_backward(p, t, c, g, wave, stream, [&](int z) {
+      if (g.products == nullptr) return;
+      const Index items = p.object_modes * p.object_rows * p.object_cols;
+      launch<gather_products>(dim3(blocks_of(items)), kSumThreads, 0, stream, p, c, g, z);
+    });
+  }
+}
+
+// Positions [begin, end) whose waves lie one after the other at `data`, plane 0 to planes - 1.
+Chunk chunk_of(const Multislice& p, const Plan& plan, Index begin, Index end, Cf* data) {
+  const Index pixels = pixels_of(p);
+  Cf* exit = data + p.slices * pixels;
+  return {begin,
+          end - begin,
+          data,
+          exit,
+          plan.spectra > 0 ? exit + pixels : nullptr,
+          plan.planes * pixels};
+}
+
+Cf* saved_waves(const Multislice& p, const Plan& plan, void* saved, Index position) {
+  return static_cast<Cf*>(saved) + position * modes_of(p) * plan.planes * pixels_of(p);
+}
+
+}  // namespace
+
+MultisliceMemory multislice_memory(const Multislice& p, bool moments,
+                                   std::int64_t saved_positions) {
+  const Plan plan(p, moments);
+  Scratch forward(nullptr), backward(nullptr);
+  ForwardPieces(p, plan, saved_positions, forward);
+  BackwardPieces(p, plan, nullptr, saved_positions, backward);
+  return {modes_of(p) * plan.planes * pixels_of(p) * static_cast<Index>(sizeof(Cf)), forward.used(),
+          backward.used()};
+}
+
+void multislice_forward(const Multislice& p, float* intensity, void* saved,
+                        std::int64_t saved_positions, bool moments, void* memory, void* on_stream) {
+  if (p.positions == 0) return;
+  const auto stream = static_cast<Stream>(on_stream);
+  const Plan plan(p, moments);
+  Scratch scratch(memory);
+  const ForwardPieces pieces(p, plan, saved_positions, scratch);
+  const Tables t = prepare_tables(p, power_gain(plan.forward, p), pieces.tables, stream);
+  for (Index begin = 0; begin < p.positions;) {
+    const bool keeps = begin < saved_positions;
+    const Index end = std::min(begin + plan.kept, keeps ? saved_positions : p.positions);
+    const Chunk c = keeps ? chunk_of(p, plan, begin, end, saved_waves(p, plan, saved, begin))
+                          : Chunk{begin, end - begin, nullptr, pieces.exit, nullptr, pixels_of(p)};
+    run_forward(plan.forward, p, t, c, pieces.wave, stream);
+    launch<sum_intensity>(dim3(blocks_of(c.count * pixels_of(p))), kSumThreads, 0, stream, p, t, c,
+                          intensity);
+    begin = end;
+  }
+}
+
+void multislice_backward(const Multislice& p, const MultisliceGradients& wanted, void* saved,
+                         std::int64_t saved_positions, bool moments, void* memory,
+                         void* on_stream) {
+  const auto stream = static_cast<Stream>(on_stream);
+  const Index voxels = p.object_modes * p.slices * p.object_rows * p.object_cols;
+  const auto clear_array = [&](auto* array, Index count) {
+    if (array != nullptr) clear(array, count * static_cast<Index>(sizeof(*array)), stream);
+  };
+  clear_array(wanted.grad_object, voxels);
+  clear_array(wanted.grad_amplitude, voxels);
+  clear_array(wanted.grad_phase, voxels);
+  clear_array(wanted.grad_spectrum, p.wave_modes * pixels_of(p));
+  if (p.positions == 0) return;
+
+  const Plan plan(p, moments);
+  Scratch scratch(memory);
+  const BackwardPieces pieces(p, plan, &wanted, saved_positions, scratch);
+  const Tables t = prepare_tables(p, power_gain(plan.backward, p), pieces.tables, stream);
+  const bool recomputes = saved_positions < p.positions;
+  // The waves must come out to the same bits as in the forward, whichever family goes back.
+  const Tables forward_tables =
+      recomputes && pieces.forward_tables != nullptr
+          ? prepare_tables(p, power_gain(plan.forward, p), pieces.forward_tables, stream)
+          : t;
+  const bool wants_object = wanted.grad_object != nullptr || wanted.grad_amplitude != nullptr;
+  const bool wants_moments = wanted.moments != nullptr && plan.spectra > 0;
+
+  for (Index begin = 0; begin < p.positions;) {
+    const bool kept = begin < saved_positions;
+    const Index end =
+        std::min(begin + (kept ? plan.kept : plan.anew), kept ? saved_positions : p.positions);
+    const Chunk c =
+        chunk_of(p, plan, begin, end, kept ? saved_waves(p, plan, saved, begin) : pieces.planes);
+    if (!kept) run_forward(plan.forward, p, forward_tables, c, pieces.wave, stream);
+
+    ChunkGradients g{};
+    g.upstream = wanted.grad_intensity;
+    g.object = wanted.grad_object;
+    g.amplitude = wanted.grad_amplitude;
+    g.phase = wanted.grad_phase;
+    g.products = wants_object ? pieces.products : nullptr;
+    g.entrance = pieces.entrance;
+    g.moments = wants_moments ? pieces.moments : nullptr;
+    if (wanted.grad_occupancy != nullptr) {
+      launch<sum_occupancy>(dim3(static_cast<unsigned>(c.count * p.object_modes)), kSumThreads,
+                            kSumThreads * static_cast<int>(sizeof(double)), stream, p, t, c,
+                            wanted.grad_intensity, wanted.grad_occupancy);
+    }
+    if (wants_object || g.entrance != nullptr || g.moments != nullptr) {
+      run_backward(plan.backward, p, t, c, g, pieces.wave, stream);
+    }
+    if (wanted.grad_spectrum != nullptr) {
+      launch<sum_spectrum>(dim3(blocks_of(p.wave_modes * pixels_of(p))), kSumThreads, 0, stream, p,
+                           t, c, static_cast<const Cf*>(g.entrance), wanted.grad_spectrum);
+    }
+    if (wanted.grad_shift != nullptr) {
+      launch<sum_shift>(dim3(static_cast<unsigned>(c.count)), kSumThreads,
+                        kSumThreads * static_cast<int>(sizeof(double)), stream, p, t, c,
+                        static_cast<const Cf*>(g.entrance), wanted.grad_shift);
+    }
+    if (wants_moments) {
+      launch<sum_moments>(dim3(blocks_of(c.count * (p.slices - 1) * 3)), kSumThreads, 0, stream, p,
+                          c, static_cast<const double*>(pieces.moments), pieces.parts,
+                          wanted.moments);
+    }
+    begin = end;
+  }
+}
+
+}  // namespace cuda
+}  // namespace fastpty
