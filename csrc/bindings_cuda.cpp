@@ -52,7 +52,8 @@ class CudaMultislice {
                  std::int64_t tilts, std::array<double, 2> wavenumber, Address spectrum,
                  Address object, Address amplitude, Address phase, Address corner, Address shift,
                  Address occupancy, Address thickness, Address tilt, Address chi, Address errors,
-                 bool deterministic) {
+                 bool deterministic, std::int64_t device) {
+    p_.device = size("device", 0, device);
     p_.positions = size("positions", 0, positions);
     p_.wave_modes = size("wave_modes", 1, wave_modes);
     p_.object_modes = size("object_modes", 1, object_modes);
@@ -148,14 +149,15 @@ class CudaMultislice {
 
 void bind_cuda(py::module_& m) {
   py::class_<CudaMultislice>(m, "CudaMultislice",
-                             "One call of multislice_intensity on the current CUDA device.")
-      .def(py::init<std::int64_t, std::int64_t, std::int64_t, std::int64_t, Pair, Pair,
-                    std::int64_t, std::int64_t, std::array<double, 2>, Address, Address, Address,
-                    Address, Address, Address, Address, Address, Address, Address, Address, bool>(),
-           py::kw_only(), "positions"_a, "wave_modes"_a, "object_modes"_a, "slices"_a, "window"_a,
-           "extent"_a, "thicknesses"_a, "tilts"_a, "wavenumber"_a, "spectrum"_a, "object"_a,
-           "amplitude"_a, "phase"_a, "corner"_a, "shift"_a, "occupancy"_a, "thickness"_a, "tilt"_a,
-           "chi"_a, "errors"_a, "deterministic"_a)
+                             "One call of multislice_intensity on a CUDA device.")
+      .def(
+          py::init<std::int64_t, std::int64_t, std::int64_t, std::int64_t, Pair, Pair, std::int64_t,
+                   std::int64_t, std::array<double, 2>, Address, Address, Address, Address, Address,
+                   Address, Address, Address, Address, Address, Address, bool, std::int64_t>(),
+          py::kw_only(), "positions"_a, "wave_modes"_a, "object_modes"_a, "slices"_a, "window"_a,
+          "extent"_a, "thicknesses"_a, "tilts"_a, "wavenumber"_a, "spectrum"_a, "object"_a,
+          "amplitude"_a, "phase"_a, "corner"_a, "shift"_a, "occupancy"_a, "thickness"_a, "tilt"_a,
+          "chi"_a, "errors"_a, "deterministic"_a, "device"_a)
       .def("memory", &CudaMultislice::memory, py::kw_only(), "moments"_a, "saved_positions"_a,
            "Bytes: saved_per_position, forward_scratch, backward_scratch.")
       .def("forward", &CudaMultislice::forward, py::kw_only(), "intensity"_a, "saved"_a,

@@ -93,3 +93,60 @@ class MultisliceIntensity:
         saved: int,
         saved_positions: int,
     ) -> None: ...
+
+# Only where it was built with CUDA; addresses in the device's memory.
+class CudaMultislice:
+    def __init__(
+        self,
+        *,
+        positions: int,
+        wave_modes: int,
+        object_modes: int,
+        slices: int,
+        window: tuple[int, int],
+        extent: tuple[int, int],
+        thicknesses: int,
+        tilts: int,
+        wavenumber: tuple[float, float],
+        spectrum: int,
+        object: int,
+        amplitude: int,
+        phase: int,
+        corner: int,
+        shift: int,
+        occupancy: int,
+        thickness: int,
+        tilt: int,
+        chi: int,
+        errors: int,
+        deterministic: bool,
+        device: int,
+    ) -> None: ...
+    def memory(self, *, moments: bool, saved_positions: int) -> dict[str, int]: ...
+    def forward(
+        self,
+        *,
+        intensity: int,
+        saved: int,
+        saved_positions: int,
+        moments: bool,
+        scratch: int,
+        stream: int,
+    ) -> None: ...
+    def backward(
+        self,
+        *,
+        grad_intensity: int,
+        grad_object: int,
+        grad_amplitude: int,
+        grad_phase: int,
+        grad_spectrum: int,
+        grad_shift: int,
+        grad_occupancy: int,
+        grad_moments: int,
+        saved: int,
+        saved_positions: int,
+        moments: bool,
+        scratch: int,
+        stream: int,
+    ) -> None: ...

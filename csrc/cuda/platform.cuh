@@ -111,11 +111,12 @@ inline DeviceLimits& emulated_device() {
   return limits;
 }
 inline DeviceLimits device_limits() { return emulated_device(); }
+inline void use_device(int) {}
 
 template <auto Kernel, class... Arguments>
 void launch(dim3 grid, int threads, int shared_bytes, Stream, Arguments... arguments) {
   if (grid.x * grid.y * grid.z == 0) return;
-  ::emulator::launch(Kernel, grid, dim3(threads), shared_bytes, 1, arguments...);
+  ::emulator::launch<Kernel>(grid, dim3(threads), shared_bytes, 1, arguments...);
 }
 inline void clear(void* memory, Index bytes, Stream) {
   if (bytes > 0) std::memset(memory, 0, static_cast<std::size_t>(bytes));
@@ -128,6 +129,8 @@ inline void check(cudaError_t status, const char* what) {
     throw std::runtime_error(std::string("CUDA: ") + what + ": " + cudaGetErrorString(status));
   }
 }
+
+inline void use_device(int device) { check(cudaSetDevice(device), "cudaSetDevice"); }
 
 inline DeviceLimits device_limits() {
   int device = 0;

@@ -163,6 +163,7 @@ Cf* saved_waves(const Multislice& p, const Plan& plan, void* saved, Index positi
 
 MultisliceMemory multislice_memory(const Multislice& p, bool moments,
                                    std::int64_t saved_positions) {
+  use_device(p.device);
   const Plan plan(p, moments);
   Scratch forward(nullptr), backward(nullptr);
   ForwardPieces(p, plan, saved_positions, forward);
@@ -174,6 +175,7 @@ MultisliceMemory multislice_memory(const Multislice& p, bool moments,
 void multislice_forward(const Multislice& p, float* intensity, void* saved,
                         std::int64_t saved_positions, bool moments, void* memory, void* on_stream) {
   if (p.positions == 0) return;
+  use_device(p.device);
   const auto stream = static_cast<Stream>(on_stream);
   const Plan plan(p, moments);
   Scratch scratch(memory);
@@ -194,6 +196,7 @@ void multislice_forward(const Multislice& p, float* intensity, void* saved,
 void multislice_backward(const Multislice& p, const MultisliceGradients& wanted, void* saved,
                          std::int64_t saved_positions, bool moments, void* memory,
                          void* on_stream) {
+  use_device(p.device);
   const auto stream = static_cast<Stream>(on_stream);
   const Index voxels = p.object_modes * p.slices * p.object_rows * p.object_cols;
   const auto clear_array = [&](auto* array, Index count) {

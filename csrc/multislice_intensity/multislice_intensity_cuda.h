@@ -29,6 +29,7 @@ enum DeviceError : int {
 };
 
 struct Multislice {
+  int device;
   std::int64_t positions;
   int wave_modes, object_modes, slices;
   int ny, nx;                             // the window
@@ -65,7 +66,7 @@ struct MultisliceGradients {
   double* moments;                // [B, Nz-1, 3], see multislice_intensity.h
 };
 
-// How much memory of each kind a call takes, in bytes and for the device in use. With moments, the
+// How much memory of each kind a call takes, in bytes. With moments, the
 // spectra behind every propagation are kept too: say so in the forward already.
 struct MultisliceMemory {
   std::int64_t saved_per_position;  // from forward to backward
@@ -75,7 +76,7 @@ struct MultisliceMemory {
 MultisliceMemory multislice_memory(const Multislice& problem, bool moments,
                                    std::int64_t saved_positions);
 
-// On `stream`, of the device that is current; nothing waits. `saved` has room for the first
+// On `stream` of the problem's device, which becomes the current one; nothing waits. `saved` has room for the first
 // `saved_positions` positions; the others' waves are computed anew by the backward, to the same
 // bits. Throws std::runtime_error where a launch fails.
 void multislice_forward(const Multislice& problem, float* intensity, void* saved,

@@ -11,6 +11,7 @@ no more, and are registered as ``torch.ops.fastpty.<name>``.
 """
 
 from fastpty.ops.backend import use_backend
+from fastpty.ops.device_errors import raise_device_errors
 from fastpty.ops.fresnel_propagate import fresnel_propagate
 from fastpty.ops.mixed_intensity import mixed_intensity
 from fastpty.ops.multislice_intensity import multislice_intensity
@@ -23,6 +24,7 @@ __all__ = [
     "mixed_intensity",
     "multislice_intensity",
     "probe_shift",
+    "raise_device_errors",
     "set_wave_budget",
     "slice_transmit",
     "use_backend",

@@ -38,8 +38,11 @@ def current_backend() -> Backend:
     return (_of_block.get() if _open_blocks else None) or _of_process
 
 
+_ON_CUDA = frozenset({"multislice_intensity"})
+
+
 def has_kernel(op: str, device: torch.device) -> bool:
-    """Whether an op whose kernels are for the CPU runs them on this device.
+    """Whether an op runs a native kernel on this device.
 
     Raises
     ------
@@ -48,7 +51,8 @@ def has_kernel(op: str, device: torch.device) -> bool:
     choice = current_backend()
     if choice == "reference":
         return False
-    found = native.AVAILABLE and device.type == "cpu"
+    on_cuda = device.type == "cuda" and op in _ON_CUDA and native.has_cuda()
+    found = on_cuda or (native.AVAILABLE and device.type == "cpu")
     if choice == "native" and not found:
         _refuse_without_core()
         raise RuntimeError(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from functools import lru_cache
+from types import ModuleType
 from typing import Literal
 
 import torch
@@ -17,7 +19,38 @@ except ImportError as error:
 else:
     AVAILABLE = True
 
-__all__ = ["AVAILABLE", "dtype_name", "fft_lengths", "follow_torch_threads", "plain"]
+__all__ = [
+    "AVAILABLE",
+    "core",
+    "cuda_kernel",
+    "dtype_name",
+    "fft_lengths",
+    "follow_torch_threads",
+    "has_cuda",
+    "plain",
+]
+
+
+def core() -> ModuleType | None:
+    """The native core, where it is installed."""
+    return _core if AVAILABLE else None
+
+
+def has_cuda() -> bool:
+    """Whether the core was built with CUDA kernels."""
+    return AVAILABLE and hasattr(_core, "CudaMultislice")
+
+
+@lru_cache(maxsize=256)
+def cuda_kernel(window: tuple[int, int], device: torch.device) -> str:
+    """The family of CUDA kernels that serves a window [Ny, Nx] on a device, or "none"."""
+    if not has_cuda():
+        return "none"
+    index = torch.cuda.current_device() if device.index is None else device.index
+    found = _core.cuda_devices()[index]
+    return _core.cuda_kernel(
+        window=window, capability=found["capability"], shared_bytes=found["shared_bytes"]
+    )
 
 
 def follow_torch_threads() -> None:

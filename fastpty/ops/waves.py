@@ -1,4 +1,4 @@
-"""The memory in which the fused kernel keeps its waves from a forward to its backward."""
+"""The memory in which the fused kernels keep their waves from a forward to its backward."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["Waves", "kernel_memory", "set_wave_budget"]
+__all__ = ["Waves", "kernel_memory", "set_wave_budget", "wave_budget"]
 
 _DEFAULT_BUDGET = 2 << 30
+
+# Of a GPU's memory: data, object and optimiser want the rest.
+_CUDA_SHARE = 1 / 3
 
 
 def kernel_memory(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -27,6 +30,7 @@ class Waves:
     """
 
     budget = _DEFAULT_BUDGET
+    chosen = False  # by set_wave_budget
     idle: ClassVar[list[NDArray[np.float32]]] = []
 
     @classmethod
@@ -51,16 +55,24 @@ class Waves:
             cls.idle.append(block)
 
 
+def wave_budget(device: torch.device) -> int:
+    """Bytes that one call may keep from its forward to its backward on this device."""
+    if device.type == "cuda" and not Waves.chosen:
+        return int(_CUDA_SHARE * torch.cuda.get_device_properties(device).total_memory)
+    return Waves.budget
+
+
 def set_wave_budget(budget: int | None) -> None:
     """Limit the memory that the fused kernel keeps from a forward to its backward.
 
     Waves that do not fit are computed a second time in the backward: slower by about a third,
-    never different in the result. 0 stores nothing. One block of memory is kept from call to call;
-    calling this function frees it.
+    never different in the result. 0 stores nothing. On the CPU one block of memory is kept from
+    call to call; calling this function frees it.
 
     Parameters
     ----------
-    budget : bytes for one call of ``multislice_intensity``; None is the default of 2 GiB.
+    budget : bytes for one call of ``multislice_intensity``; None is the default, 2 GiB on the CPU
+        and a third of the device's memory on CUDA.
 
     Raises
     ------
@@ -72,4 +84,5 @@ def set_wave_budget(budget: int | None) -> None:
     if budget is not None and budget < 0:
         raise ValueError(f"budget: must be at least 0 bytes, found {budget}")
     Waves.budget = _DEFAULT_BUDGET if budget is None else int(budget)
+    Waves.chosen = budget is not None
     Waves.idle.clear()

@@ -17,7 +17,8 @@ import pytest
 import torch
 
 from fastpty import ops, reference
-from fastpty.ops import fused, native
+from fastpty.ops import native
+from fastpty.ops.waves import Waves
 from tests.tolerances import bound
 
 pytestmark = pytest.mark.skipif(not native.AVAILABLE, reason="the native core is not built")
@@ -212,8 +213,8 @@ def test_budget_limits_what_a_call_keeps() -> None:
 
 def test_nothing_is_kept_without_a_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[int] = []
-    take = fused.Waves.take
-    monkeypatch.setattr(fused.Waves, "take", lambda n: taken.append(n) or take(n))
+    take = Waves.take
+    monkeypatch.setattr(Waves, "take", lambda n: taken.append(n) or take(n))
     problem().run(wanted=())
     with torch.no_grad():
         problem().run(wanted=())
@@ -264,6 +265,7 @@ def test_opcheck(pair: bool) -> None:
     arguments = (
         *(i["probe"], i.get("obj"), i.get("amplitude"), i.get("phase"), case.corner, i["shift"]),
         *(i["thickness"], i["tilt"], i["occupancy"], 0.0197, [0.15, 0.17], "fresnel", 1 << 20),
+        True,
     )
     torch.library.opcheck(torch.ops.fastpty.multislice_intensity_forward.default, arguments)
 
@@ -343,16 +345,16 @@ def test_graphs_keep_their_waves() -> None:
 
 def test_memory_for_waves_is_lent_once_and_comes_back() -> None:
     ops.set_wave_budget(None)
-    lent, other = fused.Waves.take(1000), fused.Waves.take(1000)
+    lent, other = Waves.take(1000), Waves.take(1000)
     address = lent.data_ptr()
     assert other.data_ptr() != address
     view = lent.view(10, 100)[2:].detach()
     del lent
     gc.collect()
-    assert not fused.Waves.idle  # the view still needs it
+    assert not Waves.idle  # the view still needs it
     del view
     gc.collect()
-    assert fused.Waves.take(900).data_ptr() == address
+    assert Waves.take(900).data_ptr() == address
 
 
 def test_calls_from_several_threads() -> None:
