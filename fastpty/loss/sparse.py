@@ -16,10 +16,11 @@ def coverage(
     """
     (ny, nx), (height, width) = window, canvas
     impulses = torch.zeros(height + 1, width + 1, dtype=torch.int64, device=corner.device)
-    y, x = corner[:, 0], corner[:, 1]
-    one = torch.ones_like(y)
+    at = corner[:, 0] * (width + 1) + corner[:, 1]
+    one = torch.ones_like(at)
     for dy, dx, sign in ((0, 0, 1), (ny, 0, -1), (0, nx, -1), (ny, nx, 1)):
-        impulses.index_put_((y + dy, x + dx), sign * one, accumulate=True)
+        # Not index_put_, which on CUDA has the host wait and look at the indices.
+        impulses.view(-1).scatter_add_(0, at + (dy * (width + 1) + dx), sign * one)
     return impulses.cumsum(0).cumsum(1)[:height, :width]
 
 

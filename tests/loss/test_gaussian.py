@@ -61,6 +61,47 @@ def test_gradient(power: float, mask: torch.Tensor | None) -> None:
     )
 
 
+def by_autograd(
+    intensity: torch.Tensor, measured: torch.Tensor, power: float, mask: torch.Tensor | None
+) -> torch.Tensor:
+    """The formula in torch's words."""
+    good = torch.ones(measured.shape[1:], dtype=torch.bool) if mask is None else mask
+    count = float(good.sum()) * len(measured)
+    misfit = ((intensity + FLOOR).pow(power) - measured.pow(power)) * good
+    mean = (measured.pow(power) * good).sum() / count
+    return (misfit.square().sum() / count).sqrt() / mean
+
+
+@pytest.mark.parametrize("mask", [None, MASK], ids=["all", "masked"])
+@pytest.mark.parametrize("power", POWERS)
+def test_gradient_in_single_precision(power: float, mask: torch.Tensor | None) -> None:
+    """Where pixels are dark, too: the slope there is the formula's own."""
+    simulated, measured = patterns()
+    wide = simulated.requires_grad_()
+    (expected,) = torch.autograd.grad(3 * by_autograd(wide, measured, power, mask), wide)
+    narrow = simulated.detach().float().requires_grad_()
+    loss = 3 * gaussian_loss(narrow, measured.float(), power, mask)
+    (found,) = torch.autograd.grad(loss, narrow)
+    torch.testing.assert_close(
+        found,
+        expected.float(),
+        **tolerance("sum", torch.float32, scale=float(expected.abs().max())),
+    )
+
+
+def test_one_array_is_kept_for_the_backward() -> None:
+    """The gradient itself, and nothing where none is wanted."""
+    simulated, measured = patterns()
+    kept: list[torch.Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor
+    ):
+        gaussian_loss(simulated, measured)
+        assert not kept
+        gaussian_loss(simulated.requires_grad_(), measured, 0.5, MASK)
+    assert [tensor.shape for tensor in kept] == [measured.shape]
+
+
 def test_masked_pixels_have_no_say() -> None:
     simulated, measured = patterns()
     expected = gaussian_loss(simulated, measured, 0.5, MASK)
