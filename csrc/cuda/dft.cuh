@@ -17,15 +17,18 @@ namespace cuda {
 
 #define FASTPTY_UNROLLED FASTPTY_BOTH __forceinline__
 
+// a is one of the constants below, rounded alike for every T.
 FASTPTY_UNROLLED float fused(float a, float b, float c) { return fmaf(a, b, c); }
-FASTPTY_UNROLLED double fused(double a, double b, double c) { return fma(a, b, c); }
+FASTPTY_UNROLLED double fused(float a, double b, double c) {
+  return fma(static_cast<double>(a), b, c);
+}
 
 // cos and sin of 2 pi k / n as constants of the compiler: Taylor series, to double precision.
-constexpr double turn_angle(int k, int n) {
+FASTPTY_BOTH constexpr double turn_angle(int k, int n) {
   k = ((k % n) + n) % n;
   return 6.283185307179586476925 * (2 * k > n ? k - n : k) / n;
 }
-constexpr double cos_turn(int k, int n) {
+FASTPTY_BOTH constexpr double cos_turn(int k, int n) {
   const double x = turn_angle(k, n);
   double term = 1, sum = 1;
   for (int i = 1; i < 16; ++i) {
@@ -34,7 +37,7 @@ constexpr double cos_turn(int k, int n) {
   }
   return sum;
 }
-constexpr double sin_turn(int k, int n) {
+FASTPTY_BOTH constexpr double sin_turn(int k, int n) {
   const double x = turn_angle(k, n);
   double term = x, sum = x;
   for (int i = 1; i < 16; ++i) {
@@ -65,7 +68,7 @@ FASTPTY_UNROLLED Complex<T> turned(Complex<T> a) {
 
 // ------------------------------------------------------------------------------- powers of two
 
-constexpr int log2_of(int n) { return n <= 1 ? 0 : 1 + log2_of(n / 2); }
+FASTPTY_BOTH constexpr int log2_of(int n) { return n <= 1 ? 0 : 1 + log2_of(n / 2); }
 
 // A closed form, at most 5 bits: with a loop, nvcc would keep the index for run time.
 FASTPTY_BOTH constexpr int reversed(int i, int bits) {
@@ -129,7 +132,7 @@ template <int Dir, class T>
 FASTPTY_UNROLLED void butterfly_of_3(Complex<T>& a, Complex<T>& b, Complex<T>& c) {
   constexpr float s = static_cast<float>(Dir * sin_turn(1, 3));
   const Complex<T> sum = add(b, c), d{b.re - c.re, b.im - c.im};
-  const Complex<T> m{fused(T(-0.5), sum.re, a.re), fused(T(-0.5), sum.im, a.im)};
+  const Complex<T> m{fused(-0.5f, sum.re, a.re), fused(-0.5f, sum.im, a.im)};
   a = add(a, sum);
   b = {fused(-s, d.im, m.re), fused(s, d.re, m.im)};
   c = {fused(s, d.im, m.re), fused(-s, d.re, m.im)};
