@@ -4,10 +4,13 @@ from fastpty.measurements.calibration import DiscFit, fit_disc, object_pixel_siz
 from fastpty.measurements.load import Measurements, load_measurements
 from fastpty.measurements.patterns import Patterns
 from fastpty.measurements.positions import raster_positions, rotate_positions
+from fastpty.measurements.source import Batch, PatternSource
 
 __all__ = [
+    "Batch",
     "DiscFit",
     "Measurements",
+    "PatternSource",
     "Patterns",
     "fit_disc",
     "load_measurements",

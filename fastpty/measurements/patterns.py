@@ -17,13 +17,13 @@ __all__ = ["Patterns"]
 class Patterns:
     """All patterns of a scan in memory, corner order, in their recorded precision.
 
-    uint8 and uint16 counts stay so (a batch is converted when it is used); anything else becomes
+    uint8, uint16 and float16 stay so (a batch is converted when it is used); anything else becomes
     float32. The model works in scaled intensities, whose mean pattern has maximum 1:
     ``scaled = counts * scale``.
 
     Parameters
     ----------
-    data : [N, Ny, Nx] uint8, uint16 or float32, corner order.
+    data : [N, Ny, Nx] uint8, uint16, float16 or float32, corner order.
     mask : [Ny, Nx], true where a pixel is good, corner order; None: all are.
 
     Raises
@@ -41,8 +41,9 @@ class Patterns:
         self.scale = 1.0 / peak
         self.mask = None if mask is None else torch.from_numpy(np.ascontiguousarray(mask))
         self._unsigned16 = data.dtype == np.uint16
-        # torch computes little with uint16: its bits travel as int16 and are set right in batch.
+        # torch computes little with uint16: its bits travel as int16, set right in counts_of.
         self._data = torch.from_numpy(data.view(np.int16) if self._unsigned16 else data)
+        self.device = self._data.device
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -57,23 +58,55 @@ class Patterns:
         """The mask as files and figures have it, zero frequency at N//2."""
         return None if self.mask is None else np.fft.fftshift(self.mask.cpu().numpy())
 
+    @property
+    def on_device(self) -> bool:
+        """Whether the recorded values lie where they are used."""
+        return self._data.device == self.device
+
     def to(self, device: torch.device) -> Patterns:
-        """Move the recorded values to a device, in place."""
-        self._data = self._data.to(device)
+        """Have batches come on a device from now on, in place.
+
+        The recorded values move there if they take no more than half of its free memory. Else they
+        stay in the host's, and every batch is copied.
+        """
+        if _fits(self.nbytes, device):
+            self._data = self._data.to(device)
+            device = self._data.device  # with its number
+        self.device = device
         if self.mask is not None:
             self.mask = self.mask.to(device)
         return self
 
-    def counts(self, index: torch.Tensor) -> torch.Tensor:
-        """Patterns [B, Ny, Nx] in counts, float32."""
-        values = self._data[index].to(torch.float32)
+    def recorded(self, index: torch.Tensor) -> torch.Tensor:
+        """Patterns [B, Ny, Nx] with their recorded bits, for :meth:`counts_of`."""
+        return self._data[index.to(self._data.device)].to(self.device)
+
+    def gather(self, index: torch.Tensor, out: torch.Tensor) -> None:
+        """Write what :meth:`recorded` gives into memory where the recorded values lie."""
+        torch.index_select(self._data, 0, index, out=out)
+
+    def recorded_buffer(self, count: int, **where: Any) -> torch.Tensor:
+        """Memory for so many recorded patterns, not initialised; ``where`` as in torch.empty."""
+        return torch.empty((count, *self.shape[1:]), dtype=self._data.dtype, **where)
+
+    def counts_of(self, recorded: torch.Tensor) -> torch.Tensor:
+        """Recorded patterns in counts, float32."""
+        values = recorded.to(torch.float32)
         if self._unsigned16:
             values += (values < 0) * 65536.0
         return values
 
+    def scaled(self, recorded: torch.Tensor) -> torch.Tensor:
+        """Recorded patterns in scaled intensity, float32."""
+        return self.counts_of(recorded) * self.scale
+
+    def counts(self, index: torch.Tensor) -> torch.Tensor:
+        """Patterns [B, Ny, Nx] in counts, float32."""
+        return self.counts_of(self.recorded(index))
+
     def batch(self, index: torch.Tensor) -> torch.Tensor:
         """Patterns [B, Ny, Nx] in scaled intensity, float32."""
-        return self.counts(index).mul_(self.scale)
+        return self.scaled(self.recorded(index))
 
     @classmethod
     def load(
@@ -95,7 +128,7 @@ class Patterns:
         DataError : NaN, infinite or negative counts in a good pixel.
         """
         kept = np.dtype(scan.dtype).newbyteorder("=")
-        if kept not in (np.uint8, np.uint16):
+        if kept not in (np.uint8, np.uint16, np.float16):
             kept = np.dtype(np.float32)
         data = np.empty(scan.shape, kept)
         # An odd N is no involution: the inverse shift takes N//2 to 0.
@@ -110,6 +143,14 @@ class Patterns:
             data[start : start + len(values)] = np.roll(values, offset, axis=(1, 2))
         corner_mask = None if mask is None else np.roll(mask, offset, axis=(0, 1))
         return cls(data, corner_mask)
+
+
+def _fits(nbytes: int, device: torch.device) -> bool:
+    """Half of what is free: object, moments and waves need the rest."""
+    if device.type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    return 2 * nbytes <= free
 
 
 def _mean(data: NDArray[Any]) -> NDArray[np.float64]:

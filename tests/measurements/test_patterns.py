@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from fastpty.errors import DataError
 from fastpty.io import RawScan
 from fastpty.measurements import Patterns
+from fastpty.measurements import patterns as patterns_module
+from fastpty.measurements.patterns import _fits
 from tests.tolerances import tolerance
 
-TYPES = ["u1", "<u2", ">u2", "<i2", ">i4", "<u4", "<f4", ">f4", "<f8"]
+TYPES = ["u1", "<u2", ">u2", "<i2", ">i4", "<u4", "<f2", ">f2", "<f4", ">f4", "<f8"]
 
 
 def scan_of(data: np.ndarray[Any, Any]) -> RawScan:
@@ -26,6 +28,8 @@ def counts(kind: str, shape: tuple[int, int, int] = (5, 4, 6), seed: int = 0) ->
     """Counts up to the largest of the type (or of uint16), the largest included."""
     dtype = np.dtype(kind)
     largest = min(np.iinfo(dtype).max, 65535) if dtype.kind in "ui" else 65535
+    if dtype.itemsize == 2 and dtype.kind == "f":
+        largest = 2048  # up to there it holds every whole number
     data = np.random.default_rng(seed).integers(0, largest + 1, shape)
     data.flat[0] = largest
     return data.astype(dtype)
@@ -49,7 +53,7 @@ def test_counts_come_back(kind: str) -> None:
 def test_no_pixel_takes_more_memory_than_recorded(kind: str) -> None:
     data = counts(kind)
     patterns = Patterns.load(scan_of(data))
-    bytes_per_pixel = {"u1": 1, "u2": 2}.get(np.dtype(kind).str[1:], 4)
+    bytes_per_pixel = {"u1": 1, "u2": 2, "f2": 2}.get(np.dtype(kind).str[1:], 4)
     assert patterns.nbytes == bytes_per_pixel * data.size
 
 
@@ -136,6 +140,8 @@ def test_patterns_without_counts(kind: str) -> None:
 
 
 BAD = [
+    ("f2", np.nan, "NaN or infinite"),
+    ("f2", -0.5, "negative"),
     ("f4", np.nan, "NaN or infinite"),
     ("f8", np.inf, "NaN or infinite"),
     ("f8", 1e39, "NaN or infinite"),  # larger than a float32
@@ -176,8 +182,32 @@ def test_the_device_is_moved_to_in_place() -> None:
     assert patterns.counts(torch.tensor([0], device="meta")).device.type == "meta"
 
 
-def test_negative_values_are_clipped_where_asked() -> None:
-    data = counts("f4")
+def test_patterns_move_where_half_of_the_free_memory_holds_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gpu, free = torch.device("cuda", 0), 4000
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10 * free))
+    assert _fits(free // 2, gpu)
+    assert not _fits(free // 2 + 1, gpu)
+    assert _fits(10 * free, torch.device("cpu"))
+
+
+def test_patterns_that_stay_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patterns_module, "_fits", lambda nbytes, device: False)
+    patterns = Patterns.load(scan_of(counts("u2")))
+    assert patterns.on_device
+    patterns.to(torch.device("meta"))
+    assert not patterns.on_device
+    index = torch.tensor([4, 0])
+    assert patterns.counts(index).device.type == "meta"
+    out = patterns.recorded_buffer(2)
+    patterns.gather(index, out)
+    assert torch.equal(out, patterns.to(torch.device("cpu")).recorded(index))
+
+
+@pytest.mark.parametrize("kind", ["f2", "f4"])
+def test_negative_values_are_clipped_where_asked(kind: str) -> None:
+    data = counts(kind)
     data[1, 2, 3] = -0.5
     patterns = Patterns.load(scan_of(data), zero_frequency="corner", negative="clip")
     everything = patterns.counts(torch.arange(len(data))).numpy()
