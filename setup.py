@@ -8,12 +8,16 @@ Which file is compiled how:
 - ``csrc/**/*_cpu.cpp``, the numerical kernels: once for the processor's baseline
   and, on x86-64, once more for each entry of ``X86_VARIANTS``. Each copy lives in
   a namespace of its own, and ``csrc/common/simd.h`` picks one at run time.
+- ``csrc/**/*.cu``, by nvcc, where CUDA kernels are built (setup_cuda.py), and with them
+  ``csrc/bindings_cuda*.cpp``: once.
 - every other ``csrc/**/*.cpp``: once.
 """
 
 from __future__ import annotations
 
 import ast
+import json
+import os
 import shutil
 import sys
 import sysconfig
@@ -23,6 +27,9 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT))  # pip's build isolation leaves this folder out
+
+import setup_cuda  # noqa: E402
 
 NEEDS_COMPILER = (
     "fastpty builds a small native module and needs a C++17 compiler (GCC 9 or Clang 10, "
@@ -83,15 +90,16 @@ def package_version() -> str:
     raise SystemExit("fastpty/__init__.py: found no line `__version__ = ...`")
 
 
-def sources() -> tuple[list[str], list[str]]:
-    """The files compiled once, and those compiled once per variant, relative to the root."""
+def sources() -> tuple[list[str], list[str], list[str]]:
+    """The files compiled once, once per variant, and once with CUDA, relative to the root."""
     every = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("csrc/**/*.cpp"))
     kernels = [path for path in every if path.endswith("_cpu.cpp")]
-    return [path for path in every if path not in kernels], kernels
+    cuda = [path for path in every if path.startswith("csrc/bindings_cuda")]
+    return [path for path in every if path not in {*kernels, *cuda}], kernels, cuda
 
 
 class BuildCore(build_ext):
-    """``build_ext`` that compiles the kernels once per instruction set."""
+    """``build_ext`` that compiles the kernels once per instruction set, and those for CUDA."""
 
     def build_extension(self, ext: Extension) -> None:
         if self.compiler.compiler_type != "unix":
@@ -110,7 +118,8 @@ class BuildCore(build_ext):
         ext.extra_link_args = ["-pthread"]
         ext.define_macros += [("FASTPTY_X86_VARIANTS", "1")] if on_x86 else []
 
-        _, kernels = sources()
+        toolkit, note = setup_cuda.choose_toolkit(os.environ)
+        _, kernels, _ = sources()
         for name, extra in {"portable": [], **variants}.items():
             ext.extra_objects += self.compiler.compile(
                 kernels,
@@ -121,24 +130,46 @@ class BuildCore(build_ext):
                 depends=ext.depends,
             )
 
+        if toolkit is not None:
+            note += f" for {self.add_cuda(ext, toolkit)}"
         build_flags = " ".join(FLAGS)
         ext.define_macros += [
             ("FASTPTY_VERSION", f'"{package_version()}"'),
             ("FASTPTY_BUILD_FLAGS", f'"{build_flags}"'),
+            ("FASTPTY_CUDA_NOTE", json.dumps(note)),
         ]
+        ext.depends += ext.extra_objects
         super().build_extension(ext)
+        print(f"fastpty: {note}", flush=True)
+
+    @staticmethod
+    def add_cuda(ext: Extension, toolkit: setup_cuda.Toolkit) -> str:
+        """Compile the CUDA kernels into the extension; return for what, in NVIDIA's names."""
+        archs = setup_cuda.choose_archs(os.environ, toolkit.archs)
+        targets = " ".join(setup_cuda.targets(archs))
+        ext.sources += sources()[2]
+        ext.extra_objects += setup_cuda.compile_objects(toolkit, archs, os.environ)
+        # The CUDA runtime comes with the module and stays its own, beside that of torch.
+        ext.extra_link_args += [toolkit.runtime, f"-Wl,--exclude-libs,{setup_cuda.RUNTIME}"]
+        ext.extra_link_args += ["-ldl", "-lrt"]
+        ext.define_macros += [
+            ("FASTPTY_WITH_CUDA", "1"),
+            ("FASTPTY_NVCC", f'"{toolkit.release}"'),
+            ("FASTPTY_CUDA_TARGETS", f'"{targets}"'),
+        ]
+        return targets
 
 
 def core() -> Extension:
     import pybind11  # a build requirement: absent where only the helpers above are tested
 
-    once, kernels = sources()
+    once, kernels, cuda = sources()
     headers = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("csrc/**/*.h")]
     return Extension(
         "fastpty._core",
         sources=once,
         include_dirs=[pybind11.get_include(), "csrc"],
-        depends=[*kernels, *headers],
+        depends=[*kernels, *cuda, *headers, "setup.py", "setup_cuda.py"],
         language="c++",
     )
 

@@ -15,8 +15,13 @@
 #include "common/fft_plan.h"
 #include "common/simd.h"
 #include "common/thread_pool.h"
+#include "multislice_intensity/dispatch.h"
 #include "multislice_intensity/multislice_intensity.h"
 #include "slice_transmit/slice_transmit.h"
+#if defined(FASTPTY_WITH_CUDA)
+#  include "bindings_cuda.h"
+#  include "cuda/devices.h"
+#endif
 
 namespace py = pybind11;
 using namespace py::literals;
@@ -322,11 +327,38 @@ std::string compiler() {
 #endif
 }
 
+py::object cuda_build() {
+#if defined(FASTPTY_WITH_CUDA)
+  return py::dict("nvcc"_a = FASTPTY_NVCC,
+                  "archs"_a = py::str(FASTPTY_CUDA_TARGETS).attr("split")());
+#else
+  return py::none();
+#endif
+}
+
+py::list cuda_devices() {
+  py::list found;
+#if defined(FASTPTY_WITH_CUDA)
+  for (const cuda::Device& device : cuda::devices()) {
+    found.append(py::dict(
+        "name"_a = device.name, "capability"_a = device.capability,
+        "multiprocessors"_a = device.multiprocessors, "shared_bytes"_a = device.shared_bytes,
+        "cache_bytes"_a = device.cache_bytes, "memory_bytes"_a = device.memory_bytes));
+  }
+#endif
+  return found;
+}
+
+std::string cuda_kernel(const Pair& window, int capability, int shared_bytes) {
+  return cuda::family_name(
+      cuda::multislice_family(window[0], window[1], {capability, shared_bytes}));
+}
+
 py::dict build_info() {
   return py::dict("version"_a = FASTPTY_VERSION, "compiler"_a = compiler(),
                   "cxx_standard"_a = static_cast<std::int64_t>(__cplusplus),
                   "flags"_a = FASTPTY_BUILD_FLAGS, "simd_variants"_a = compiled_variants(),
-                  "cuda"_a = false);
+                  "cuda"_a = cuda_build(), "cuda_note"_a = FASTPTY_CUDA_NOTE);
 }
 
 }  // namespace
@@ -354,6 +386,12 @@ PYBIND11_MODULE(_core, m) {
   m.def("set_num_threads", &set_num_threads, "threads"_a,
         "The number of threads for the kernels, the caller's among them.");
   m.def("get_num_threads", &get_num_threads);
+
+  m.def("cuda_devices", &cuda_devices,
+        "The GPUs here, in torch's order; none where there are no CUDA kernels, or no driver.");
+  m.def("cuda_kernel", &cuda_kernel, py::kw_only(), "window"_a, "capability"_a, "shared_bytes"_a,
+        "The CUDA kernels of multislice_intensity for a window on a kind of GPU: on_chip, split, "
+        "cluster or none.");
 
   m.def("has_fft", &has_fft, "length"_a, "Whether the fused kernels cover this window length.");
   m.def("multislice_saved_floats", &py_multislice_saved_floats, py::kw_only(), "wave_modes"_a,
@@ -383,4 +421,9 @@ PYBIND11_MODULE(_core, m) {
         "positions"_a, "wave_modes"_a, "object_modes"_a, "window"_a, "extent"_a, "object_strides"_a,
         "wave_has_object_axis"_a, "wave"_a, "object"_a, "corner"_a, "grad_out"_a, "grad_wave"_a,
         "grad_object"_a, "Its gradients; the address 0 for one that is not wanted.");
+
+#if defined(FASTPTY_WITH_CUDA)
+  bind_cuda(m);
+  bind_cuda_ops(m);
+#endif
 }

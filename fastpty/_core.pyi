@@ -2,13 +2,26 @@
 
 from typing import Literal, TypedDict
 
+class CudaBuild(TypedDict):
+    nvcc: str
+    archs: list[str]  # sm_80, ..: machine code; compute_90: PTX, for every newer GPU
+
 class BuildInfo(TypedDict):
     version: str
     compiler: str
     cxx_standard: int
     flags: str
     simd_variants: list[str]
-    cuda: bool
+    cuda: CudaBuild | None
+    cuda_note: str
+
+class CudaDevice(TypedDict):
+    name: str
+    capability: int  # 80, 86, 90, ..
+    multiprocessors: int
+    shared_bytes: int  # that one block can have
+    cache_bytes: int
+    memory_bytes: int
 
 def build_info() -> BuildInfo: ...
 def cpu_features() -> dict[str, bool]: ...
@@ -49,6 +62,10 @@ def slice_transmit_backward(
     grad_wave: int,
     grad_object: int,
 ) -> None: ...
+def cuda_devices() -> list[CudaDevice]: ...
+def cuda_kernel(
+    *, window: tuple[int, int], capability: int, shared_bytes: int
+) -> Literal["on_chip", "split", "cluster", "none"]: ...
 def has_fft(length: int) -> bool: ...
 def multislice_saved_floats(
     *, wave_modes: int, object_modes: int, slices: int, window: tuple[int, int]

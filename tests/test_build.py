@@ -35,10 +35,11 @@ def test_version_is_read_without_the_package(setup_py: ModuleType) -> None:
 
 
 def test_kernels_are_apart_from_what_is_compiled_once(setup_py: ModuleType) -> None:
-    once, kernels = setup_py.sources()
+    once, kernels, cuda = setup_py.sources()
     assert "csrc/bindings.cpp" in once
     assert "csrc/slice_transmit/slice_transmit_cpu.cpp" in kernels
-    assert not set(once) & set(kernels)
+    assert "csrc/bindings_cuda.cpp" in cuda
+    assert len({*once, *kernels, *cuda}) == len(once) + len(kernels) + len(cuda)
 
 
 def test_nothing_is_missing_here(setup_py: ModuleType) -> None:
@@ -68,7 +69,10 @@ def test_pip_shows_the_message(setup_py: ModuleType, tmp_path: Path) -> None:
     source = tmp_path / "source"
     shutil.copytree(ROOT / "csrc", source / "csrc")
     (source / "fastpty").mkdir()
-    for name in ("pyproject.toml", "setup.py", "LICENSE", "README.md", "fastpty/__init__.py"):
+    for name in (
+        *("pyproject.toml", "setup.py", "setup_cuda.py", "LICENSE", "README.md"),
+        "fastpty/__init__.py",
+    ):
         shutil.copy(ROOT / name, source / name)
     done = subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", str(tmp_path), str(source)],

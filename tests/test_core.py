@@ -75,6 +75,26 @@ def test_build_info() -> None:
     assert "-ffast-math" not in info["flags"]
 
 
+def test_cuda_build() -> None:
+    info = _core.build_info()
+    if info["cuda"] is None:
+        assert info["cuda_note"].startswith("built without CUDA kernels: ")
+        assert not hasattr(_core, "CudaMultislice")
+    else:
+        assert info["cuda_note"].startswith("built with CUDA kernels by nvcc ")
+        assert any(arch.startswith("sm_") for arch in info["cuda"]["archs"])
+        assert any(arch.startswith("compute_") for arch in info["cuda"]["archs"])
+        assert hasattr(_core, "CudaMultislice")
+
+
+def test_cuda_devices_are_none_without_a_driver() -> None:
+    """In a process of its own: a driver, once loaded, does not survive a fork."""
+    done = run_python(
+        "from fastpty import _core; print(_core.cuda_devices())", CUDA_VISIBLE_DEVICES=""
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+
+
 def test_available_variants_were_compiled() -> None:
     assert set(_core.available_simd()) <= set(_core.build_info()["simd_variants"])
     assert _core.simd() in _core.available_simd()

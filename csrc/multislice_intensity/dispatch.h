@@ -16,6 +16,12 @@ struct Gpu {
   int shared_bytes;  // cudaDevAttrMaxSharedMemoryPerBlockOptin
 };
 
+// Shared memory of an on_chip block: the wave, its rows one element longer than the window but for
+// the last; a quarter of the propagator's table, which is even; the twiddles.
+constexpr std::int64_t on_chip_shared_bytes(std::int64_t ny, std::int64_t nx) {
+  return 8 * (ny * (nx + 1) - 1 + (ny / 2 + 1) * (nx / 2 + 1) + (ny == nx ? nx : ny + nx));
+}
+
 // The family for complex64 windows of ny x nx pixels; `none`: the composed path over torch's
 // transforms. With `deterministic`, the backward takes `split`, which alone can gather.
 Family multislice_family(std::int64_t ny, std::int64_t nx, const Gpu& gpu);
