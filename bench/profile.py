@@ -32,7 +32,8 @@ REST = "Python and the rest"
 
 # Regions that the profiler is told of: where each is called from, and what it is called there.
 REGIONS: list[tuple[str, Any, str]] = [
-    ("data (batch)", Patterns, "batch"),
+    ("data (batch)", Patterns, "recorded"),
+    ("data (batch)", Patterns, "scaled"),
     ("forward, rest", gradient, "simulate_patterns"),
     ("loss", gradient, "total_loss"),
     ("backward, rest", torch.Tensor, "backward"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from fastpty.model import Model
-from fastpty.ops import fused, multislice_intensity
+from fastpty.ops import fused, multislice_intensity, raise_device_errors
 
-__all__ = ["simulate_patterns", "wave_memory"]
+__all__ = ["raise_device_errors", "runs_fused", "simulate_patterns", "wave_memory"]
 
 
 def simulate_patterns(model: Model, index: torch.Tensor) -> torch.Tensor:
@@ -26,10 +26,15 @@ def simulate_patterns(model: Model, index: torch.Tensor) -> torch.Tensor:
     )
 
 
+def runs_fused(model: Model) -> bool:
+    """Whether a fused kernel serves the model's probe on its device."""
+    return fused.covers(model.probe)
+
+
 def wave_memory(model: Model, batch: int) -> int:
     """Bytes of waves that exist at once between the forward and backward of a batch, estimated."""
     object_modes, slices = model.phase.shape[:2]
-    if fused.covers(model.probe):
+    if runs_fused(model):
         return fused.memory(model.probe, object_modes, slices, batch)
     # The single operations keep the wave before and after each propagation; about four more live
     # at the detector and in the transforms' work space.

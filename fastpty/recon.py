@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from fastpty.constraints import apply_constraints
 from fastpty.engines import GradientEngine, IterationReport
 from fastpty.errors import ConfigError, FastptyError
 from fastpty.forward import simulate_patterns
-from fastpty.measurements import Measurements, load_measurements
+from fastpty.measurements import Measurements, PatternSource, load_measurements
 from fastpty.metrics import r_factor
 from fastpty.model import Model
 from fastpty.results import History, Results, Snapshot
@@ -141,11 +142,14 @@ class Reconstruction:
 
     def _refuse_divergence(self, report: IterationReport) -> None:
         """The loss is taken before a step: the last step may break what it does not show yet."""
-        broken = [
-            name
-            for name, tensor in {"loss": torch.tensor(report.loss), **self.model.unknowns}.items()
-            if not bool(torch.isfinite(tensor).all())
-        ]
+        unknowns = self.model.unknowns
+        # One answer for all, as each would make the host wait for the device.
+        finite = torch.stack([torch.isfinite(tensor).all() for tensor in unknowns.values()])
+        sound = {
+            "loss": math.isfinite(report.loss),
+            **dict(zip(unknowns, finite.tolist(), strict=True)),
+        }
+        broken = [name for name, is_sound in sound.items() if not is_sound]
         if broken:
             raise FastptyError(
                 "optimise",
@@ -185,14 +189,18 @@ class Reconstruction:
         ``sum |sqrt(I_measured) - sqrt(I_simulated)| / sum sqrt(I_measured)``."""
         patterns = self.measurements.patterns
         mask = 1.0 if patterns.mask is None else patterns.mask
-        difference = total = 0.0
-        everything = torch.arange(len(patterns), device=self.model.probe.device)
-        for index in everything.split(self.config.optimise.batch_size):
-            measured = patterns.batch(index).sqrt() * mask
-            simulated = simulate_patterns(self.model, index).sqrt() * mask
-            difference += float((measured - simulated).abs().sum(dtype=torch.float64))
-            total += float(measured.sum(dtype=torch.float64))
-        return difference / total
+        # Added up on the device: the host waits for it once.
+        sums = torch.zeros(2, dtype=torch.float64, device=self.model.probe.device)
+        batches = PatternSource(patterns).batches(
+            np.arange(len(patterns)), self.config.optimise.batch_size
+        )
+        for batch in batches:
+            measured = patterns.scaled(batch.recorded).sqrt() * mask
+            simulated = simulate_patterns(self.model, batch.index).sqrt() * mask
+            sums[0] += (measured - simulated).abs().sum(dtype=torch.float64)
+            sums[1] += measured.sum(dtype=torch.float64)
+        difference, total = sums.tolist()
+        return float(difference / total)
 
     def results(self) -> Results:
         """The state as numpy arrays, the probe in sqrt(counts)."""
