@@ -59,38 +59,36 @@ class SharedMemory {
     const std::size_t page = page_size();
     const std::size_t inner = (bytes + page - 1) / page * page;
     if (pages_.begin() == nullptr || inner != inner_) {
-      pages_ = Pages(inner + 2 * page);
+      pages_ = Pages(inner + 2 * kGuard);
       inner_ = inner;
-      pages_.close(0, page);
-      pages_.close(page + inner, page);
+      pages_.close(0, kGuard);
+      pages_.close(kGuard + inner, kGuard);
       open_ = true;
     }
     bytes_ = bytes;
-    begin_ = pages_.begin() + page + (inner - bytes) / 16 * 16;
+    begin_ = inside() + (inner - bytes) / 16 * 16;
   }
   void poison() {
-    if (!open_) pages_.open(page_size(), inner_);
+    if (!open_) pages_.open(kGuard, inner_);
     open_ = true;
-    auto* words = reinterpret_cast<std::uint32_t*>(pages_.begin() + page_size());
     mark(false);
-    std::fill_n(words, inner_ / 4, kPoison);
+    std::fill_n(reinterpret_cast<std::uint32_t*>(inside()), inner_ / 4, kPoison);
     mark(true);
   }
   // Nobody may read it any more.
   void close() {
-    pages_.close(page_size(), inner_);
+    pages_.close(kGuard, inner_);
     open_ = false;
   }
   bool untouched_outside() {
     mark(false);
-    const char* inside = pages_.begin() + page_size();
-    bool same = true;
+    const char* poison = reinterpret_cast<const char*>(&kPoison);
+    const auto start = static_cast<std::size_t>(begin_ - inside());
     for (std::size_t i = 0; i < inner_; ++i) {
-      const char* p = inside + i;
-      if (p == begin_) i += bytes_, p += bytes_;
-      if (i < inner_) same = same && *p == reinterpret_cast<const char*>(&kPoison)[i % 4];
+      if (i == start) i += bytes_;
+      if (i < inner_ && inside()[i] != poison[i % 4]) return false;
     }
-    return same;
+    return true;
   }
   char* begin() const { return begin_; }
   std::size_t bytes() const { return bytes_; }
@@ -98,15 +96,18 @@ class SharedMemory {
   bool contains(const void* p) const { return pages_.contains(p); }
 
  private:
+  static constexpr std::size_t kGuard = 256 * 1024;  // on either side: that far, it is our message
+
+  char* inside() const { return pages_.begin() + kGuard; }
+
   // Closes to AddressSanitizer, which sees single bytes, what lies outside.
   void mark([[maybe_unused]] bool closed) {
 #if defined(FASTPTY_EMULATOR_ASAN)
-    char* inside = pages_.begin() + page_size();
-    __asan_unpoison_memory_region(inside, inner_);
+    __asan_unpoison_memory_region(inside(), inner_);
     if (closed) {
-      __asan_poison_memory_region(inside, static_cast<std::size_t>(begin_ - inside));
+      __asan_poison_memory_region(inside(), static_cast<std::size_t>(begin_ - inside()));
       __asan_poison_memory_region(begin_ + bytes_,
-                                  static_cast<std::size_t>(inside + inner_ - begin_) - bytes_);
+                                  static_cast<std::size_t>(inside() + inner_ - begin_) - bytes_);
     }
 #endif
   }
@@ -384,15 +385,17 @@ inline std::uint64_t Cluster::warp_collective(Place place, std::uint32_t mask,
   }
   Warp& warp = block.warps[static_cast<std::size_t>(number)];
   Thread* all = block.threads + number * kWarp;
+  // Another lane may wait with a mask of its own, unless that names this one.
+  std::uint32_t with_me = 1u << lane;
   for (int other = 0; other < lanes; ++other) {
-    if ((warp.arrived & mask) >> other & 1) {
-      if (all[other].mask != mask || all[other].collective != collective) {
-        stop("divergent warp: it is at " + place.text() + ", lane " + std::to_string(other) +
-             " of its warp at " + all[other].place.text() +
-             (all[other].mask != mask ? " with another mask" : ""));
-      }
-      break;  // those that came earlier agree among themselves
+    const Thread& there = all[other];
+    if (((warp.arrived & mask) >> other & 1) == 0 || (there.mask >> lane & 1) == 0) continue;
+    if (there.mask != mask || there.collective != collective) {
+      stop("divergent warp: it is at " + place.text() + ", lane " + std::to_string(other) +
+           " of its warp at " + there.place.text() +
+           (there.mask != mask ? " with another mask" : ""));
     }
+    with_me |= 1u << other;
   }
   me.place = place;
   me.mask = mask;
@@ -401,7 +404,7 @@ inline std::uint64_t Cluster::warp_collective(Place place, std::uint32_t mask,
   me.source = source;
   me.state = State::at_warp;
   warp.arrived |= 1u << lane;
-  if ((warp.arrived & mask) == mask) finish_warp(block, mask, number);
+  if (with_me == mask) finish_warp(block, mask, number);
   pause();
   return me.result;
 }

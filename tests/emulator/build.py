@@ -1,0 +1,204 @@
+"""Compiles CUDA sources as C++ for the emulator: into programs, and into the module ``_emulated``.
+
+Everything that was built is kept under ``build/emulator``, by a hash of what it was made from: the
+sources, every header they could include, the flags, the compiler. So a second run finds it, and
+workers of pytest-xdist wait for one another's build instead of each doing its own.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import hashlib
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
+
+__all__ = ["CSRC", "MISSING", "ROOT", "load", "module", "program", "sanitizer_environment"]
+
+ROOT = Path(__file__).resolve().parents[2]
+CSRC = ROOT / "csrc"
+EMULATOR = ROOT / "tests" / "emulator"
+CACHE = ROOT / "build" / "emulator"
+KEPT_SECONDS = 7 * 24 * 3600  # since a file was last asked for
+
+COMMON = ["-std=c++17", "-DFASTPTY_EMULATOR", "-pthread", "-fPIC"]
+WARNINGS = ["-Wall", "-Wextra", "-Wno-unknown-pragmas"]
+# A kernel may multiply and add as one operation where nvcc may, by its default -fmad=true. GCC 12
+# forgets the rounding of a double to float and back where it makes straight code into vectors.
+ARITHMETIC = [
+    *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
+    "-fno-tree-slp-vectorize",
+]
+# As the tests want it; as AddressSanitizer and UndefinedBehaviorSanitizer do.
+FAST = ["-O2", "-g0", *ARITHMETIC]
+SANITIZED = ["-O1", "-g1", *ARITHMETIC, "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+
+JOBS = 2
+
+
+def _what_is_missing() -> str | None:
+    if shutil.which("g++") is None:
+        return "needs g++"
+    if not CSRC.is_dir():
+        return "needs the sources"
+    if importlib.util.find_spec("pybind11") is None:
+        return "needs pybind11"
+    return None
+
+
+MISSING = _what_is_missing()
+"""Why nothing can be built here, or None."""
+
+
+@functools.cache
+def processor_flags() -> list[str]:
+    """Fused multiply-adds in hardware, where there are any: in software each is a function call.
+
+    Not ``-march=native``, whose code would depend on more of the machine than that.
+    """
+    try:
+        processor = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    except OSError:
+        return []
+    has_them = platform.machine() == "x86_64" and {"fma", "avx2"} <= set(processor)
+    return ["-mavx2", "-mfma"] if has_them else []
+
+
+@functools.cache
+def compiler_version() -> str:
+    return subprocess.run(["g++", "--version"], capture_output=True, text=True, check=True).stdout
+
+
+def program(
+    source: Path, *, csrc: Path = CSRC, more: Sequence[Path] = (), flags: Sequence[str] = FAST
+) -> Path:
+    """Build one program and return its path.
+
+    Parameters
+    ----------
+    source : the .cu file with ``main``.
+    csrc : the kernels' sources, or a changed copy of them.
+    more : further sources.
+    flags : beside those that all share.
+    """
+    sources = [source, *more]
+    return _linked(source.stem, sources, csrc, [*flags], ["-ldl"])
+
+
+def module(*, csrc: Path = CSRC, flags: Sequence[str] = FAST) -> Path:
+    """Build the Python module ``_emulated`` and return its path."""
+    import pybind11
+
+    # csrc/cuda/devices.cu asks the driver; there is none to emulate.
+    sources = [
+        *sorted(path for path in csrc.glob("*/*.cu") if path.parent.name != "cuda"),
+        csrc / "multislice_intensity" / "dispatch.cpp",
+        csrc / "bindings_cuda.cpp",
+        EMULATOR / "module.cpp",
+    ]
+    paths = [pybind11.get_include(), sysconfig.get_paths()["include"]]
+    flags = [
+        *flags,
+        *("-fvisibility=hidden", "-ftls-model=initial-exec"),
+        *(f"-I{path}" for path in paths),
+    ]
+    return _linked("_emulated.so", sources, csrc, flags, ["-shared", "-ldl"])
+
+
+def load(path: Path) -> ModuleType:
+    """Import the module that ``module()`` has built."""
+    spec = importlib.util.spec_from_file_location("_emulated", path)
+    assert spec is not None and spec.loader is not None
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+def sanitizer_environment() -> dict[str, str]:
+    """Variables for a Python that loads a module built with ``SANITIZED``."""
+    libraries = [
+        subprocess.run(
+            ["g++", f"-print-file-name={name}"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for name in ("libasan.so", "libstdc++.so")
+    ]
+    # Python itself leaks at exit, by its own choice.
+    return {"LD_PRELOAD": " ".join(libraries), "ASAN_OPTIONS": "detect_leaks=0"}
+
+
+def _linked(
+    name: str, sources: Sequence[Path], csrc: Path, flags: Sequence[str], link: Sequence[str]
+) -> Path:
+    compile_flags = [*COMMON, *WARNINGS, *processor_flags(), *flags]
+    headers = _digest(
+        path
+        for folder in (csrc, EMULATOR)
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in {".h", ".cuh"}
+    )
+    paths = [f"-I{csrc}", f"-I{EMULATOR}"]
+
+    def compile_one(source: Path) -> Path:
+        key = _hash(compiler_version(), *compile_flags, headers, _digest([source]))
+        command = ["g++", *compile_flags, *paths, "-x", "c++", "-c", str(source)]
+        return _once(f"{source.stem}-{key}.o", lambda out: _run([*command, "-o", str(out)]))
+
+    with ThreadPoolExecutor(JOBS) as pool:
+        objects = list(pool.map(compile_one, sources))
+    key = _hash(*(path.name for path in objects), *link)
+    stem, dot, suffix = name.partition(".")
+    command = ["g++", *compile_flags, *map(str, objects)]
+    return _once(f"{stem}-{key}{dot}{suffix}", lambda out: _run([*command, "-o", str(out), *link]))
+
+
+def _once(name: str, make: Callable[[Path], None]) -> Path:
+    """The file of this name in the cache, made if it is not there, by one process."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    path = CACHE / name
+    with (CACHE / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            partial = CACHE / f"{name}.{os.getpid()}"
+            make(partial)
+            partial.replace(path)
+            _forget()
+        os.utime(path)
+    return path
+
+
+def _forget() -> None:
+    """Remove what nobody has asked for of late."""
+    for path in CACHE.iterdir():
+        if path.stat().st_mtime < time.time() - KEPT_SECONDS:
+            path.unlink(missing_ok=True)
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _hash(*words: str) -> str:
+    return hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{module(flags=SANITIZED if sys.argv[1:] == ['sanitized'] else FAST)}\n")
