@@ -99,9 +99,10 @@ def module(*, csrc: Path = CSRC, flags: Sequence[str] = FAST) -> Path:
     """Build the Python module ``_emulated`` and return its path."""
     import pybind11
 
-    # csrc/cuda/devices.cu asks the driver; there is none to emulate.
+    # devices.cu asks the driver, and there is none to emulate.
     sources = [
-        *sorted(path for path in csrc.glob("*/*.cu") if path.parent.name != "cuda"),
+        *sorted(path for path in csrc.glob("*/*.cu") if path.name != "devices.cu"),
+        csrc / "common" / "fft_plan.cpp",
         csrc / "multislice_intensity" / "dispatch.cpp",
         csrc / "bindings_cuda.cpp",
         EMULATOR / "module.cpp",
