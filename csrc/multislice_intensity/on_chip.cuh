@@ -326,13 +326,14 @@ __global__ void __launch_bounds__(OnChip<Ny, Nx>::kThreads, kOnChipBlocks<Ny, Nx
     __syncthreads();
     if (z == 0) break;
     OnChipMoments<Ny, Nx> sums;
-    chip.template columns<true, true>([&](Cf* v, int first, int kx) {
-      if constexpr (Moments) {
-        const Cf* const spectrum = data.spectra + (z - 1) * Chip::kPixels + first * Nx + kx;
-        sums.add(v, spectrum, t.chi, first, kx);
-      }
-      propagate<true>(chip, data, v, first, kx, gap);
-    });
+    chip.template columns<true, true, Moments ? 1 : 32 / Chip::kRestY>(
+        [&](Cf* v, int first, int kx) {
+          if constexpr (Moments) {
+            const Cf* const spectrum = data.spectra + (z - 1) * Chip::kPixels + first * Nx + kx;
+            sums.add(v, spectrum, t.chi, first, kx);
+          }
+          propagate<true>(chip, data, v, first, kx, gap);
+        });
     if constexpr (Moments) sums.leave(chip);
   }
   chip.template columns<true, false>([&](const Cf* v, int first, int kx) {

@@ -201,11 +201,11 @@ struct OnChip {
 
   // kRestY points along y; neighbouring threads take neighbouring columns. In Fourier space
   // between(v, first, kx): v[r] at ky = frequency<kFirstY>(first, r), kx.
-  template <bool Forward, bool Inverse, class Between>
+  template <bool Forward, bool Inverse, int Unroll = 32 / kRestY, class Between>
   FASTPTY_DEVICE void columns(const Between& between) const {
     const int column = threadIdx.x % Nx;
     const int kx = frequency<kFirstX>(column / kRestX, column % kRestX);
-#pragma unroll
+#pragma unroll Unroll
     for (int group = 0; group < 32 / kRestY; ++group) {
       const int first = threadIdx.x / Nx + group * (kThreads / Nx);
       Cf* const at = wave + first * kRestY * kRow + column;
