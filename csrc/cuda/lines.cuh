@@ -14,11 +14,12 @@
 // neighbours in both memories: 16 columns are segments of 128 bytes, 8 are 64. Rows lie one after
 // the other. Elements are 8 bytes, of which half a warp's 16 fill the 32 banks once:
 //
-//   - A pass over elements a step apart has neighbours in neighbouring elements: no conflict.
+//   - A pass over elements a step apart has neighbours in neighbouring elements: no conflict, and
+//     see row_stride().
 //   - The last pass has groups of R adjacent elements, R apart; one element of padding after each
-//     R (R even) makes the distance odd. For rows and R = 16, 16 threads of whatever row are then
-//     16 different banks; with 8 columns, two neighbouring groups differ by 8 elements.
-//   - Rows of 32 points have a conflict of two in one pass.
+//     R, where R is even, makes the distance odd, so that 16 groups of a row, or two groups of 8
+//     columns, are in different banks.
+//   - Rows of 32 points have a conflict of two in one pass, and those of a RuntimePlan may.
 #pragma once
 
 #include "cuda/dft.cuh"
@@ -34,20 +35,26 @@ struct LinePass {
   int step, blocks, twiddle;
 };
 
+// Two kinds of lines: columns lie side by side, rows one after the other. Columns have the smaller
+// radices first and rows have them last: where there is work, the pass needs the fewest registers.
+enum class Kind { columns, rows };
+
 // Two passes and only constants.
-template <int N>
+template <int N, Kind kKind_>
 class StaticPlan {
   static constexpr LinePlan kPlan = hot_plan(N);
-  static constexpr int kFirst = kPlan.radix[0], kLast = kPlan.radix[1];
-  static constexpr int kLargest = kFirst > kLast ? kFirst : kLast;
-  static_assert(kPlan.passes == 2 && kFirst * kLast == N, "two passes");
+  static constexpr int kSmall = kPlan.radix[0], kLarge = kPlan.radix[1];
+  static constexpr int kFirst = kKind_ == Kind::columns ? kSmall : kLarge;
+  static constexpr int kLast = N / kFirst;
+  static_assert(kPlan.passes == 2 && kSmall * kLarge == N && kSmall <= kLarge, "two passes");
 
  public:
-  // Threads each hold kLargest elements; these many lines make blocks of 64 to 256 threads, and
-  // take at most 36 KiB of shared memory.
-  static constexpr int kColumns = N >= 256 ? 8 : 16;
-  static constexpr int kRows = N > 128 ? 8 : 16;
-  static constexpr int threads(int lines) { return lines * N / kLargest; }
+  // A thread holds kLarge elements. These many lines make blocks of 64 to 256 threads with at most
+  // 36 KiB of shared memory, and columns make segments of 128 or, from 256 points on, 64 bytes.
+  static constexpr Kind kKind = kKind_;
+  static constexpr int kLines =
+      kKind == Kind::columns ? (N < 256 ? 16 : 8) : (N > 256 ? 4 : (N > 128 ? 8 : 16));
+  static constexpr int kThreads = kLines * N / kLarge;
 
   FASTPTY_BOTH explicit StaticPlan(const LinePlan&) {}
   FASTPTY_BOTH int length() const { return N; }
@@ -71,12 +78,17 @@ class StaticPlan {
 };
 
 // Any plan, with a switch in each pass.
+template <Kind kKind_>
 class RuntimePlan {
  public:
-  static constexpr int kColumns = 8, kRows = 8;
-  static constexpr int threads(int) { return 128; }
+  static constexpr Kind kKind = kKind_;
+  static constexpr int kLines = 8, kThreads = 128;
 
-  FASTPTY_BOTH explicit RuntimePlan(const LinePlan& plan) : plan_(plan) {}
+  FASTPTY_BOTH explicit RuntimePlan(const LinePlan& plan) : plan_(plan) {
+    if constexpr (kKind == Kind::rows) {
+      for (int p = 0; p < plan.passes; ++p) plan_.radix[p] = plan.radix[plan.passes - 1 - p];
+    }
+  }
   FASTPTY_BOTH int length() const { return plan_.length; }
   FASTPTY_BOTH int last_radix() const { return plan_.radix[plan_.passes - 1]; }
   FASTPTY_BOTH int twiddles() const { return at(plan_.passes - 1).twiddle; }
@@ -141,28 +153,28 @@ class RuntimePlan {
 };
 
 // Calls run(plan) with the plan for lines of `length` points.
-template <class Run>
+template <Kind kKind, class Run>
 void with_plan(int length, Run run) {
   const LinePlan plan = line_plan(length);
   switch (length) {
     case 32:
-      return run(StaticPlan<32>(plan));
+      return run(StaticPlan<32, kKind>(plan));
     case 64:
-      return run(StaticPlan<64>(plan));
+      return run(StaticPlan<64, kKind>(plan));
     case 96:
-      return run(StaticPlan<96>(plan));
+      return run(StaticPlan<96, kKind>(plan));
     case 128:
-      return run(StaticPlan<128>(plan));
+      return run(StaticPlan<128, kKind>(plan));
     case 192:
-      return run(StaticPlan<192>(plan));
+      return run(StaticPlan<192, kKind>(plan));
     case 256:
-      return run(StaticPlan<256>(plan));
+      return run(StaticPlan<256, kKind>(plan));
     case 384:
-      return run(StaticPlan<384>(plan));
+      return run(StaticPlan<384, kKind>(plan));
     case 512:
-      return run(StaticPlan<512>(plan));
+      return run(StaticPlan<512, kKind>(plan));
     default:
-      return run(RuntimePlan(plan));
+      return run(RuntimePlan<kKind>(plan));
   }
 }
 
@@ -171,11 +183,11 @@ void with_plan(int length, Run run) {
 // What a thread does with an element that reaches or leaves global memory is given as functors:
 //   load(line, i) -> value, store(line, i, value): i natural or a frequency, as the turn says
 //   work(line, first, step, v): v[k] is element first + k step
-template <class Plan, bool kSideBySide>
+template <class Plan>
 class Lines {
  public:
-  static constexpr int kLines = kSideBySide ? Plan::kColumns : Plan::kRows;
-  static constexpr int kThreads = Plan::threads(kLines);
+  static constexpr int kLines = Plan::kLines;
+  static constexpr int kThreads = Plan::kThreads;
 
   // shared: elements(plan) of it. table: [n] exp(-2 pi i k / n). Of the block's kLines lines the
   // first `count` exist. The barrier that makes the twiddles visible is the turn's.
@@ -297,6 +309,8 @@ class Lines {
   }
 
  private:
+  static constexpr bool kSideBySide = Plan::kKind == Kind::columns;
+
   // visit(line, item) for the `items` items of a pass in each line.
   template <class Visit>
   FASTPTY_DEVICE void for_each_item(int items, Visit visit) const {
@@ -383,10 +397,11 @@ class Lines {
     const int radix = plan.last_radix();
     return radix % 2 == 0 ? i + i / radix : i;
   }
+  // As many elements beyond a multiple of 16 as the last radix: the first pass has so many items in
+  // each row, and with the next row's they follow each other through the banks.
   FASTPTY_BOTH static int row_stride(const Plan& plan) {
     const int stride = padded(plan, plan.length());
-    // Rows of 24 groups: half a warp may be 8 elements of one row and 8 of the next.
-    return plan.last_radix() == 24 ? stride + 8 : stride;
+    return stride + (plan.last_radix() - stride % 16 + 16) % 16;
   }
   FASTPTY_BOTH static int data_elements(const Plan& plan) {
     return kLines * (kSideBySide ? padded(plan, plan.length()) : row_stride(plan));

@@ -77,10 +77,10 @@ FASTPTY_DEVICE void add_gradient(const ChunkGradients& g, Index i, const Pixel& 
 
 // In front of slice z, through it, and half way to the next.
 template <class Plan>
-__global__ void __launch_bounds__(Lines<Plan, true>::kThreads)
+__global__ void __launch_bounds__(Lines<Plan>::kThreads)
     columns_forward(const __grid_constant__ Plan plan, const __grid_constant__ Call a, int z) {
   FASTPTY_SHARED(Cf, shared);
-  const Place at = place_of(Lines<Plan, true>::kLines, a.p.nx);
+  const Place at = place_of(Lines<Plan>::kLines, a.p.nx);
   const WaveIndex w = wave_index(a.p, a.c.begin, at.wave);
   const Index window = window_start(a.p, w.position, w.n, z) + at.first;
   const int cols = a.p.nx, object_cols = static_cast<int>(a.p.object_cols);
@@ -89,7 +89,7 @@ __global__ void __launch_bounds__(Lines<Plan, true>::kThreads)
   Cf* const psi =
       a.c.psi == nullptr ? nullptr : a.c.psi + at.wave * a.c.wave_stride + z * plane + at.first;
 
-  Lines<Plan, true> lines(plan, shared, a.t.twiddle_y, at.count);
+  Lines<Plan> lines(plan, shared, a.t.twiddle_y, at.count);
   lines.natural_turn(
       true, true, [&](int x, int ky) { return load_past_l1(wave + ky * cols + x); },
       [&](int x, int y, int step, auto& v) {
@@ -109,11 +109,11 @@ __global__ void __launch_bounds__(Lines<Plan, true>::kThreads)
 
 // The gradient behind slice z comes half way and goes on in front of it.
 template <class Plan>
-__global__ void __launch_bounds__(Lines<Plan, true>::kThreads)
+__global__ void __launch_bounds__(Lines<Plan>::kThreads)
     columns_backward(const __grid_constant__ Plan plan, const __grid_constant__ Call a, int z,
                      bool goes_on) {
   FASTPTY_SHARED(Cf, shared);
-  const Place at = place_of(Lines<Plan, true>::kLines, a.p.nx);
+  const Place at = place_of(Lines<Plan>::kLines, a.p.nx);
   const WaveIndex w = wave_index(a.p, a.c.begin, at.wave);
   const Index window = window_start(a.p, w.position, w.n, z) + at.first;
   const int cols = a.p.nx, object_cols = static_cast<int>(a.p.object_cols);
@@ -126,7 +126,7 @@ __global__ void __launch_bounds__(Lines<Plan, true>::kThreads)
   Cf* const products =
       a.g.products == nullptr ? nullptr : a.g.products + at.wave * plane + at.first;
 
-  Lines<Plan, true> lines(plan, shared, a.t.twiddle_y, at.count);
+  Lines<Plan> lines(plan, shared, a.t.twiddle_y, at.count);
   lines.natural_turn(
       true, goes_on, [&](int x, int ky) { return load_past_l1(wave + ky * cols + x); },
       [&](int x, int y, int step, auto& v) {
@@ -204,10 +204,10 @@ FASTPTY_DEVICE void propagate(const Call& a, Index position, int z, int ky, int 
 // From half way behind slice z to half way in front of the next, or to the detector; z = -1: from
 // the probe.
 template <class Plan>
-__global__ void __launch_bounds__(Lines<Plan, false>::kThreads)
+__global__ void __launch_bounds__(Lines<Plan>::kThreads)
     rows_forward(const __grid_constant__ Plan plan, const __grid_constant__ Call a, int z) {
   FASTPTY_SHARED(Cf, shared);
-  const Place at = place_of(Lines<Plan, false>::kLines, a.p.ny);
+  const Place at = place_of(Lines<Plan>::kLines, a.p.ny);
   const WaveIndex w = wave_index(a.p, a.c.begin, at.wave);
   const int cols = a.p.nx;
   const Index plane = static_cast<Index>(a.p.ny) * cols, row = at.first * cols;
@@ -218,7 +218,7 @@ __global__ void __launch_bounds__(Lines<Plan, false>::kThreads)
                        ? nullptr
                        : a.c.spectra + at.wave * a.c.wave_stride + z * plane + row;
 
-  Lines<Plan, false> lines(plan, shared, a.t.twiddle_x, at.count);
+  Lines<Plan> lines(plan, shared, a.t.twiddle_x, at.count);
   lines.spectral_turn(
       !at_probe, !at_detector,
       [&](int line, int x) { return load_past_l1(wave + line * cols + x); },
@@ -255,11 +255,12 @@ FASTPTY_DEVICE double sum_over_block(double value, double* shared, int warps) {
 }
 
 // The gradient comes half way from in front of slice z and goes on half way behind slice z - 1, or
-// stops at the entrance; z = Nz: from the detector.
-template <class Plan>
-__global__ void __launch_bounds__(Lines<Plan, false>::kThreads)
+// stops at the entrance; z = Nz: from the detector. Moments are a kernel of their own, since every
+// other would pay for their registers.
+template <class Plan, bool kMoments>
+__global__ void __launch_bounds__(Lines<Plan>::kThreads)
     rows_backward(const __grid_constant__ Plan plan, const __grid_constant__ Call a, int z) {
-  using Block = Lines<Plan, false>;
+  using Block = Lines<Plan>;
   FASTPTY_SHARED(Cf, shared);
   const Place at = place_of(Block::kLines, a.p.ny);
   const WaveIndex w = wave_index(a.p, a.c.begin, at.wave);
@@ -268,9 +269,8 @@ __global__ void __launch_bounds__(Lines<Plan, false>::kThreads)
   const bool at_detector = z == a.p.slices, at_entrance = z == 0;
   Cf* const wave = a.wave + at.wave * plane + row;
   Cf* const entrance = at_entrance ? a.g.entrance + at.wave * plane + row : nullptr;
-  const bool wants_moments = a.g.moments != nullptr && !at_detector && !at_entrance;
   const Cf* const kept =
-      wants_moments ? a.c.spectra + at.wave * a.c.wave_stride + (z - 1) * plane + row : nullptr;
+      kMoments ? a.c.spectra + at.wave * a.c.wave_stride + (z - 1) * plane + row : nullptr;
   double by_chi = 0, by_y = 0, by_x = 0;
 
   Block lines(plan, shared, a.t.twiddle_x, at.count);
@@ -290,7 +290,7 @@ __global__ void __launch_bounds__(Lines<Plan, false>::kThreads)
           for (int k = 0; k < R; ++k) store_for_later(entrance + here + k * step, v[k]);
           return;
         }
-        if (wants_moments) {
+        if constexpr (kMoments) {
           const float* chi = a.t.chi + mirrored(ky, a.p.ny) * (cols / 2 + 1);
           float chi_sum = 0, sum = 0, x_sum = 0;
 #pragma unroll
@@ -310,7 +310,7 @@ __global__ void __launch_bounds__(Lines<Plan, false>::kThreads)
       },
       [&](int line, int x, Cf v) { wave[line * cols + x] = v; });
 
-  if (wants_moments) {
+  if constexpr (kMoments) {
     const int parts = (a.p.ny + Block::kLines - 1) / Block::kLines;
     double* sums = reinterpret_cast<double*>(shared + Block::elements(plan));
     double* to = a.g.moments + ((at.wave * (a.p.slices - 1) + z - 1) * parts + at.part) * 3;
@@ -340,31 +340,33 @@ void start(const Call& a, Stream stream) {
                  kStartThreads, 0, stream, a);
 }
 inline void forward_columns(const Call& a, int z, Stream stream) {
-  with_plan(a.p.ny, [&](auto plan) {
-    using Block = Lines<decltype(plan), true>;
+  with_plan<Kind::columns>(a.p.ny, [&](auto plan) {
+    using Block = Lines<decltype(plan)>;
     launch<columns_forward<decltype(plan)>>(grid_of(a, a.p.nx, Block::kLines), Block::kThreads,
                                             Block::bytes(plan), stream, plan, a, z);
   });
 }
 inline void forward_rows(const Call& a, int z, Stream stream) {
-  with_plan(a.p.nx, [&](auto plan) {
-    using Block = Lines<decltype(plan), false>;
+  with_plan<Kind::rows>(a.p.nx, [&](auto plan) {
+    using Block = Lines<decltype(plan)>;
     launch<rows_forward<decltype(plan)>>(grid_of(a, a.p.ny, Block::kLines), Block::kThreads,
                                          Block::bytes(plan), stream, plan, a, z);
   });
 }
 inline void backward_columns(const Call& a, int z, bool goes_on, Stream stream) {
-  with_plan(a.p.ny, [&](auto plan) {
-    using Block = Lines<decltype(plan), true>;
+  with_plan<Kind::columns>(a.p.ny, [&](auto plan) {
+    using Block = Lines<decltype(plan)>;
     launch<columns_backward<decltype(plan)>>(grid_of(a, a.p.nx, Block::kLines), Block::kThreads,
                                              Block::bytes(plan), stream, plan, a, z, goes_on);
   });
 }
-inline void backward_rows(const Call& a, int z, Stream stream) {
-  with_plan(a.p.nx, [&](auto plan) {
-    using Block = Lines<decltype(plan), false>;
-    launch<rows_backward<decltype(plan)>>(grid_of(a, a.p.ny, Block::kLines), Block::kThreads,
-                                          Block::bytes(plan) + kSumBytes, stream, plan, a, z);
+template <bool kMoments>
+void backward_rows(const Call& a, int z, Stream stream) {
+  with_plan<Kind::rows>(a.p.nx, [&](auto plan) {
+    using Block = Lines<decltype(plan)>;
+    launch<rows_backward<decltype(plan), kMoments>>(
+        grid_of(a, a.p.ny, Block::kLines), Block::kThreads,
+        Block::bytes(plan) + (kMoments ? kSumBytes : 0), stream, plan, a, z);
   });
 }
 
@@ -384,7 +386,7 @@ inline Index split_wave_bytes(const Multislice& p) {
 // Into how many terms the moments of one wave and gap are divided.
 inline int split_moment_parts(const Multislice& p) {
   int lines = 1;
-  with_plan(p.nx, [&](auto plan) { lines = decltype(plan)::kRows; });
+  with_plan<Kind::rows>(p.nx, [&](auto plan) { lines = decltype(plan)::kLines; });
   return (p.ny + lines - 1) / lines;
 }
 
@@ -410,7 +412,11 @@ void split_backward(const Multislice& p, const Tables& t, const Chunk& c, const 
       split::backward_columns(a, z, goes_on, stream);
       after_slice(z);
     }
-    if (goes_on) split::backward_rows(a, z, stream);
+    if (z > 0 && z < p.slices && g.moments != nullptr) {
+      split::backward_rows<true>(a, z, stream);
+    } else if (goes_on) {
+      split::backward_rows<false>(a, z, stream);
+    }
   }
 }
 
