@@ -26,11 +26,6 @@ FASTPTY_DEVICE int mirrored(int i, int f, int n) {
   return is_negative<R>(i, f, n) ? n - f : f;
 }
 
-// Cycles per pixel
-FASTPTY_DEVICE float fftfreq(int k, int n) {
-  return static_cast<float>(signed_frequency(k, n)) / static_cast<float>(n);
-}
-
 // f s - (an integer): the turns of a shift by s pixels at frequency k, to the last bit but one,
 // for the product f s alone would lose as many bits as it has before the point.
 FASTPTY_DEVICE float shift_turns(int k, int n, float s) {

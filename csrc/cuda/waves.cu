@@ -68,19 +68,7 @@ class Steps {
   FASTPTY_DEVICE Steps(const Waves& a, const SpectralWork& work, Index wave)
       : a_(a), work_(work), wave_(wave), position_(wave / work.waves_per_position) {}
 
-  // v[k] at (ky, kx + k step)
-  template <int R>
-  FASTPTY_DEVICE void start(int ky, int kx, int step, Cf (&v)[R]) const {
-    const Cf* from = work_.probe + wave_ % work_.waves_per_position * a_.plane() + ky * a_.nx + kx;
-    const float* shift = work_.shift + 2 * position_;
-    const float turns = shift_turns(ky, a_.ny, shift[0]);
-#pragma unroll
-    for (int k = 0; k < R; ++k) {
-      const Cf ramp = phasor_of_turns(-turns - shift_turns(kx + k * step, a_.nx, shift[1]));
-      v[k] = mul(load_shared_by_many(from + k * step), ramp);
-    }
-  }
-
+  // v[k] is at (ky, kx + k step).
   template <int R>
   FASTPTY_DEVICE void store(int ky, int kx, int step, const Cf (&v)[R]) const {
     Cf* to = work_.stored + wave_ * a_.plane() + ky * a_.nx + kx;
@@ -99,10 +87,10 @@ class Steps {
       const float t = v[k].im * s.re - v[k].re * s.im;  // Re(conj(v) i s)
       all += t;
       by_chi += t * load_shared_by_many(chi + k * step);
-      by_x += t * fftfreq(kx + k * step, a_.nx);
+      by_x += t * static_cast<float>(signed_frequency<R>(k, kx + k * step, a_.nx));
     }
     sums[0] += by_chi;
-    sums[1] += all * fftfreq(ky, a_.ny);
+    sums[1] += all * static_cast<float>(signed_frequency(ky, a_.ny));
     sums[2] += by_x;
   }
 
@@ -150,11 +138,16 @@ __global__ void __launch_bounds__(Lines<Plan>::kThreads)
   double sums[3] = {};
   Block lines(plan, shared, a.twiddles.x, at.count);
   lines.spectral_turn(
-      work.probe == nullptr, to != nullptr,
+      !work.is_spectrum, to != nullptr,
       [&](int line, int x) { return load_once(from + first + line * cols + x); },
       [&](int line, int kx, int step, auto& v) {
         const int ky = at.first + line;
-        if (work.probe != nullptr) steps.start(ky, kx, step, v);
+        if (work.is_spectrum) {
+          constexpr int R = sizeof(v) / sizeof(v[0]);
+          const Cf* spectrum = from + first + line * cols + kx;
+#pragma unroll
+          for (int k = 0; k < R; ++k) v[k] = load_once(spectrum + k * step);
+        }
         if (work.stored != nullptr) steps.store(ky, kx, step, v);
         if (work.other != nullptr) steps.add_moments(ky, kx, step, v, sums);
         if (work.field != nullptr) steps.weigh(ky, kx, step, v, sums);
@@ -162,6 +155,10 @@ __global__ void __launch_bounds__(Lines<Plan>::kThreads)
       },
       [&](int line, int x, Cf v) { to[first + line * cols + x] = v; });
   if (work.sums == nullptr) return;
+  if (work.other != nullptr) {
+    sums[1] /= a.ny;
+    sums[2] /= a.nx;
+  }
   double* warps = reinterpret_cast<double*>(shared + Block::elements(plan));
 #pragma unroll
   for (int i = 0; i < 3; ++i) {

@@ -39,10 +39,8 @@ void transform_columns(const Waves& waves, bool inverse, const Cf* from, Cf* to,
 // a null pointer leaves a step out.
 struct SpectralWork {
   Index waves_per_position = 1;
-  // v = probe[m] exp(-2 pi i f.shift[j]) instead of F_x{from}; m = w % waves_per_position
-  const Cf* probe = nullptr;     // [waves_per_position, Ny, Nx]
-  const float* shift = nullptr;  // [positions, 2]
-  Cf* stored = nullptr;          // [waves, Ny, Nx] v
+  bool is_spectrum = false;  // v = from, [ky][kx], instead of F_x{from}
+  Cf* stored = nullptr;      // [waves, Ny, Nx] v is left here
   // sums[w, part] = sum_k t (chi, f_y, f_x), t = Re(conj(v) i other), f in cycles per pixel; or,
   // without `other`, sum_k field[j] |v|^2, 0, 0. A part is a block's share of the rows.
   double* sums = nullptr;        // [waves, parts, 3]

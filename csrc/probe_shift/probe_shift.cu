@@ -28,6 +28,16 @@ FASTPTY_DEVICE Cf ramp_of(const ProbeShift& p, Index j, int ky, int kx) {
                          shift_turns(kx, p.nx, p.shift[2 * j + 1]));
 }
 
+// P ramp_j, for waves [B, M]: a thread for each element.
+__global__ void place_spectra(ProbeShift p, Cf* spectra) {
+  const Index plane = static_cast<Index>(p.ny) * p.nx, elements = p.wave_modes * plane;
+  const Index i = static_cast<Index>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i >= p.positions * elements) return;
+  const int pixel = static_cast<int>(i % plane);
+  const Cf ramp = ramp_of(p, i / elements, pixel / p.nx, pixel % p.nx);
+  spectra[i] = mul(load_shared_by_many(p.spectrum + i % elements), ramp);
+}
+
 // A thread for each element of grad_P: adds positions [begin, end), whose F{G'} are `spectra`.
 __global__ void add_spectra(ProbeShift p, Index begin, Index end, const Cf* spectra, Cf* sum) {
   const Index plane = static_cast<Index>(p.ny) * p.nx, elements = p.wave_modes * plane;
@@ -85,11 +95,10 @@ void probe_shift_forward(const ProbeShift& p, Complex<float>* wave, void* scratc
   use_device(p.device);
   const auto stream = static_cast<Stream>(on_stream);
   const Waves waves{count, p.ny, p.nx, make_twiddles(p.ny, p.nx, scratch, stream)};
+  launch<place_spectra>(element_blocks(count * p.ny * p.nx), kElementThreads, 0, stream, p, wave);
   SpectralWork work;
-  work.waves_per_position = p.wave_modes;
-  work.probe = p.spectrum;
-  work.shift = p.shift;
-  transform_rows(waves, work, nullptr, wave, stream);
+  work.is_spectrum = true;
+  transform_rows(waves, work, wave, wave, stream);
   const double scale = 1.0 / (static_cast<double>(p.ny) * p.nx);
   transform_columns(waves, true, wave, wave, static_cast<float>(scale), stream);
 }
