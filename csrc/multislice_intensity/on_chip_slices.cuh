@@ -267,8 +267,7 @@ struct OnChipMoments {
     by_x += sum * (static_cast<float>(kx < kNx / 2 ? kx : kx - kNx) * (1.0f / kNx));
   }
   static FASTPTY_DEVICE double* of_warp(const Chip& chip, int warp, int which) {
-    return reinterpret_cast<double*>(chip.wave_memory + (3 * warp + which) * Chip::kRow +
-                                     Chip::kNx);
+    return chip.template row_end<double>(OnChipWave<Chip>::kFree + 3 * warp + which);
   }
   static FASTPTY_DEVICE double over_warp(float value) {
     double sum = value;
