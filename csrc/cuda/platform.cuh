@@ -102,6 +102,70 @@ FASTPTY_DEVICE void add_atomically(Cf* p, Cf v) {
 #endif
 }
 
+// ------------------------------------------------------- clusters: blocks that share their memory
+
+// Kernels of clusters have a body where this is 1: from capability 9.0 on.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+#  define FASTPTY_CLUSTERS 0
+#else
+#  define FASTPTY_CLUSTERS 1
+#endif
+#if defined(__CUDA_ARCH__) && FASTPTY_CLUSTERS
+#  define FASTPTY_CLUSTER_PTX(...) asm volatile(__VA_ARGS__)
+#else
+#  define FASTPTY_CLUSTER_PTX(...)
+#endif
+
+#if defined(FASTPTY_EMULATOR)
+inline int cluster_rank() { return ::emulator::cluster_rank(); }
+inline void cluster_barrier() { ::emulator::cluster_sync(); }
+
+class ClusterMemory {
+ public:
+  ClusterMemory(Cf* own, int rank) : at_(::emulator::cluster_pointer(own, rank)) {}
+  Cf load(int element) const { return at_[element]; }
+  void store(int element, Cf v) const { at_[element] = v; }
+
+ private:
+  Cf* at_;
+};
+#else
+// Which block of its cluster this is.
+FASTPTY_DEVICE int cluster_rank() {
+  unsigned rank = 0;
+  FASTPTY_CLUSTER_PTX("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return static_cast<int>(rank);
+}
+
+// The barrier of all threads of the cluster, for the memory of all its blocks.
+FASTPTY_DEVICE void cluster_barrier() {
+  FASTPTY_CLUSTER_PTX("barrier.cluster.arrive.release.aligned;" :: : "memory");
+  FASTPTY_CLUSTER_PTX("barrier.cluster.wait.acquire.aligned;" :: : "memory");
+}
+
+// The elements from where `own` points to in this block's shared memory, in that of block `rank`.
+class ClusterMemory {
+ public:
+  FASTPTY_DEVICE ClusterMemory(Cf* own, int rank)
+      : at_(static_cast<unsigned>(__cvta_generic_to_shared(own))) {
+    FASTPTY_CLUSTER_PTX("mapa.shared::cluster.u32 %0, %0, %1;" : "+r"(at_) : "r"(rank));
+  }
+  FASTPTY_DEVICE Cf load(int element) const {
+    Cf v{};
+    FASTPTY_CLUSTER_PTX("ld.shared::cluster.v2.f32 {%0, %1}, [%2];" : "=f"(v.re),
+                        "=f"(v.im) : "r"(at_ + 8 * element));
+    return v;
+  }
+  FASTPTY_DEVICE void store(int element, Cf v) const {
+    FASTPTY_CLUSTER_PTX("st.shared::cluster.v2.f32 [%0], {%1, %2};" ::"r"(at_ + 8 * element),
+                        "f"(v.re), "f"(v.im) : "memory");
+  }
+
+ private:
+  unsigned at_;
+};
+#endif
+
 // ------------------------------------------------------------------------------- host: launches
 
 // What the current device has of everything that a choice of kernel or of chunk depends on.
@@ -127,6 +191,12 @@ template <auto Kernel, class... Arguments>
 void launch(dim3 grid, int threads, int shared_bytes, Stream, Arguments... arguments) {
   if (grid.x * grid.y * grid.z == 0) return;
   ::emulator::launch<Kernel>(grid, dim3(threads), shared_bytes, 1, arguments...);
+}
+template <auto Kernel, class... Arguments>
+void launch_cluster(dim3 grid, int blocks, int threads, int shared_bytes, Stream,
+                    Arguments... arguments) {
+  if (grid.x * grid.y * grid.z == 0) return;
+  ::emulator::launch<Kernel>(grid, dim3(threads), shared_bytes, blocks, arguments...);
 }
 inline void clear(void* memory, Index bytes, Stream) {
   if (bytes > 0) std::memset(memory, 0, static_cast<std::size_t>(bytes));
@@ -176,6 +246,26 @@ void launch(dim3 grid, int threads, int shared_bytes, Stream stream, Arguments..
   Kernel<<<grid, threads, shared_bytes, stream>>>(arguments...);  // it would part the brackets
   // clang-format on
   check(cudaGetLastError(), "launch");
+}
+// Clusters of `blocks` neighbouring blocks along x.
+template <auto Kernel, class... Arguments>
+void launch_cluster(dim3 grid, int blocks, int threads, int shared_bytes, Stream stream,
+                    Arguments... arguments) {
+  if (grid.x * grid.y * grid.z == 0) return;
+  allow_shared_memory<Kernel>(shared_bytes);
+  cudaLaunchAttribute cluster{};
+  cluster.id = cudaLaunchAttributeClusterDimension;
+  cluster.val.clusterDim.x = static_cast<unsigned>(blocks);
+  cluster.val.clusterDim.y = 1;
+  cluster.val.clusterDim.z = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.dynamicSmemBytes = static_cast<std::size_t>(shared_bytes);
+  config.stream = stream;
+  config.attrs = &cluster;
+  config.numAttrs = 1;
+  check(cudaLaunchKernelEx(&config, Kernel, arguments...), "launch");
 }
 inline void clear(void* memory, Index bytes, Stream stream) {
   if (bytes > 0) check(cudaMemsetAsync(memory, 0, bytes, stream), "cudaMemsetAsync");

@@ -113,5 +113,19 @@ void all_last_steps(Complex<double>* x, const Cf* twiddles) {
   }
 }
 
+// Of a transform in two steps, the second without twiddles.
+template <int First, int Rest>
+double two_step_power_gain() {
+  return power_gain_of<First * Rest>(
+      [](Complex<double>* x, const Cf* twiddles) {
+        all_first_steps<First, Rest>(x, twiddles);
+        for (int i = 0; i < First; ++i) Dft<Rest, -1>::run(x + Rest * i);
+      },
+      [](Complex<double>* x, const Cf* twiddles) {
+        for (int i = 0; i < First; ++i) Dft<Rest, 1>::run(x + Rest * i);
+        all_last_steps<First, Rest>(x, twiddles);
+      });
+}
+
 }  // namespace cuda
 }  // namespace fastpty

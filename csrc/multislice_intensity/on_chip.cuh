@@ -13,7 +13,6 @@
 #pragma once
 
 #include <stdexcept>
-#include <string>
 #include <type_traits>
 
 #include "multislice_intensity/dispatch.h"
@@ -62,27 +61,13 @@ auto with_sizes(int ny, int nx, const F& f) {
   return nx == 64 ? f(Size<128>(), Size<64>()) : f(Size<128>(), Size<128>());
 }
 
-// f(true_type) or f(false_type)
-template <class F>
-void with_flag(bool flag, const F& f) {
-  if (flag) {
-    f(std::true_type());
-  } else {
-    f(std::false_type());
-  }
-}
-
 // run(Size<Ny>, Size<Nx>, object is a pair, one block for each wave)
 template <class Run>
 void launch_for(const Multislice& p, const Chunk& c, int shared_limit, const Run& run) {
   with_sizes(p.ny, p.nx, [&](auto y, auto x) {
     using Chip = OnChip<decltype(y)::value, decltype(x)::value>;
     static_assert(Chip::kSharedBytes == on_chip_shared_bytes(y, x), "as dispatch.h has it");
-    if (Chip::kSharedBytes > shared_limit) {
-      throw std::runtime_error(
-          "CUDA: the on-chip kernels take " + std::to_string(Chip::kSharedBytes) +
-          " bytes of shared memory, the device has " + std::to_string(shared_limit));
-    }
+    check_shared_memory(Chip::kSharedBytes, shared_limit);
     const dim3 grid(static_cast<unsigned>(c.waves(p)));
     with_flag(p.object == nullptr, [&](auto pair) { run(y, x, pair, grid); });
   });
@@ -94,8 +79,8 @@ void launch_for(const Multislice& p, const Chunk& c, int shared_limit, const Run
 inline double on_chip_power_gain(int ny, int nx) {
   return on_chip::with_sizes(ny, nx, [](auto y, auto x) {
     using Chip = OnChip<decltype(y)::value, decltype(x)::value>;
-    return on_chip_axis_gain<Chip::kFirstY, Chip::kRestY>() *
-           on_chip_axis_gain<Chip::kFirstX, Chip::kRestX>();
+    return two_step_power_gain<Chip::kFirstY, Chip::kRestY>() *
+           two_step_power_gain<Chip::kFirstX, Chip::kRestX>();
   });
 }
 
@@ -112,7 +97,7 @@ inline void on_chip_backward(const Multislice& p, const Tables& t, const Chunk& 
                              const ChunkGradients& g, int shared_limit, Stream stream) {
   on_chip::launch_for(p, c, shared_limit, [&](auto y, auto x, auto pair, dim3 grid) {
     using Chip = OnChip<decltype(y)::value, decltype(x)::value>;
-    on_chip::with_flag(g.moments != nullptr, [&](auto moments) {
+    with_flag(g.moments != nullptr, [&](auto moments) {
       launch<on_chip_backward_kernel<decltype(y)::value, decltype(x)::value, decltype(pair)::value,
                                      decltype(moments)::value>>(
           grid, Chip::kThreads, Chip::kSharedBytes, stream, p, t, c, g);

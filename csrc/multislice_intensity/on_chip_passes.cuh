@@ -201,19 +201,5 @@ struct OnChip {
   }
 };
 
-// The power gain of one transform along an axis (common/fft_passes.h); on the host.
-template <int First, int Rest>
-double on_chip_axis_gain() {
-  return power_gain_of<First * Rest>(
-      [](Complex<double>* x, const Cf* twiddles) {
-        all_first_steps<First, Rest>(x, twiddles);
-        for (int i = 0; i < First; ++i) Dft<Rest, -1>::run(x + Rest * i);
-      },
-      [](Complex<double>* x, const Cf* twiddles) {
-        for (int i = 0; i < First; ++i) Dft<Rest, 1>::run(x + Rest * i);
-        all_last_steps<First, Rest>(x, twiddles);
-      });
-}
-
 }  // namespace cuda
 }  // namespace fastpty

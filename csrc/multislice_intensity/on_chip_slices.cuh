@@ -11,6 +11,10 @@
 // Chip is the block's shared memory and its passes.
 #pragma once
 
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+
 #include "cuda/sin_cos.cuh"
 #include "multislice_intensity/chunk.cuh"
 
@@ -348,6 +352,25 @@ FASTPTY_DEVICE void take_backward(const Chip& chip, const Multislice& p, const T
 #pragma unroll
     for (int r = 0; r < Chip::kRestY; ++r) to[Chip::kFirstY * r * kNx] = v[r];
   });
+}
+
+// --------------------------------------------------------------------------------------- host
+
+// f(true_type) or f(false_type)
+template <class F>
+void with_flag(bool flag, const F& f) {
+  if (flag) {
+    f(std::true_type());
+  } else {
+    f(std::false_type());
+  }
+}
+
+inline void check_shared_memory(int bytes, int limit) {
+  if (bytes <= limit) return;
+  throw std::runtime_error("CUDA: the kernel takes " + std::to_string(bytes) +
+                           " bytes of shared memory, a block of this device has " +
+                           std::to_string(limit));
 }
 
 }  // namespace cuda
