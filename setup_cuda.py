@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -235,14 +236,20 @@ def compile_objects(
     code = [f"-gencode=arch=compute_{arch},code=sm_{arch}" for arch in archs]
     ptx = ptx_arch(archs)
     code.append(f"-gencode=arch=compute_{ptx},code=compute_{ptx}")
-    threads = f"--threads={min(len(archs), os.cpu_count() or 1)}"
-    objects = []
-    for source in cuda_sources():
-        target = Path("build", "cuda", source).with_suffix(".o").as_posix()
-        said = compile_where_changed(toolkit, [*code, threads, "-c"], source, target, environment)
-        if said.strip():
-            print(said, flush=True)
-        objects.append(target)
+    cores = os.cpu_count() or 1
+    threads = min(len(archs), cores)
+    options = [*code, f"--threads={threads}", "-c"]
+    sources = cuda_sources()
+    objects = [Path("build", "cuda", source).with_suffix(".o").as_posix() for source in sources]
+
+    def compile_one(source: str, target: str) -> str:
+        return compile_where_changed(toolkit, options, source, target, environment)
+
+    # nvcc's own threads are for the architectures; the other cores take other files.
+    with ThreadPoolExecutor(max(1, cores // threads)) as pool:
+        for said in pool.map(compile_one, sources, objects):
+            if said.strip():
+                print(said, flush=True)
     return objects
 
 
