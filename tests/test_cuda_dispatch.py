@@ -46,7 +46,7 @@ def test_128_takes_all_that_an_a100_has() -> None:
 
 @pytest.mark.parametrize("gpu", EVERY)
 @pytest.mark.parametrize(
-    "window", [(32, 32), (96, 96), (192, 192), (256, 256), (512, 512), (64, 96), (45, 500)]
+    "window", [(32, 32), (96, 96), (192, 192), (128, 256), (512, 512), (64, 96), (45, 500)]
 )
 def test_split_for_2_3_5(window: tuple[int, int], gpu: tuple[int, int]) -> None:
     assert kernel(window, gpu) == "split"
@@ -58,3 +58,13 @@ def test_split_for_2_3_5(window: tuple[int, int], gpu: tuple[int, int]) -> None:
 )
 def test_none_for_the_rest(window: tuple[int, int], gpu: tuple[int, int]) -> None:
     assert kernel(window, gpu) == "none"
+
+
+@pytest.mark.parametrize("gpu", [H100, B200])
+def test_256_on_a_cluster_of_blocks(gpu: tuple[int, int]) -> None:
+    assert kernel((256, 256), gpu) == "cluster"
+
+
+@pytest.mark.parametrize("gpu", [A100, RTX_4090, RTX_5090])
+def test_256_split_without_clusters_or_their_memory(gpu: tuple[int, int]) -> None:
+    assert kernel((256, 256), gpu) == "split"

@@ -11,6 +11,10 @@ bool fits_on_chip(std::int64_t ny, std::int64_t nx, const Gpu& gpu) {
   return length(ny) && length(nx) && on_chip_shared_bytes(ny, nx) <= gpu.shared_bytes;
 }
 
+bool fits_cluster(std::int64_t ny, std::int64_t nx, const Gpu& gpu) {
+  return ny == 256 && nx == 256 && gpu.capability >= 90 && kClusterSharedBytes <= gpu.shared_bytes;
+}
+
 bool fits_split(std::int64_t ny, std::int64_t nx) {
   const auto length = [](std::int64_t n) { return n >= 32 && has_fft(n); };
   return length(ny) && length(nx);
@@ -34,6 +38,7 @@ const char* family_name(Family family) {
 
 Family multislice_family(std::int64_t ny, std::int64_t nx, const Gpu& gpu) {
   if (fits_on_chip(ny, nx, gpu)) return Family::on_chip;
+  if (fits_cluster(ny, nx, gpu)) return Family::cluster;
   if (fits_split(ny, nx)) return Family::split;
   return Family::none;
 }

@@ -22,6 +22,9 @@ constexpr std::int64_t on_chip_shared_bytes(std::int64_t ny, std::int64_t nx) {
   return 8 * (ny * (nx + 1) - 1 + (ny / 2 + 1) * (nx / 2 + 1) + (ny == nx ? nx : ny + nx));
 }
 
+// And of one of the four blocks of a cluster.
+constexpr std::int64_t kClusterSharedBytes = 8 * (64 * 257 + 33 * 132 + 256);
+
 // The family for complex64 windows of ny x nx pixels; `none`: the composed path over torch's
 // transforms. With `deterministic`, the backward takes `split`, which alone can gather.
 Family multislice_family(std::int64_t ny, std::int64_t nx, const Gpu& gpu);

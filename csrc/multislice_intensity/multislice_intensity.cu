@@ -1,11 +1,13 @@
 // Who does what: positions go through a family's kernels in chunks, and through the sums after
 // them. The scratch memory is one piece of the caller's, cut up by Scratch.
 #include <algorithm>
+#include <map>
+#include <mutex>
 #include <stdexcept>
+#include <tuple>
 
 #include "multislice_intensity/dispatch.h"
-#include "multislice_intensity/on_chip.cuh"
-#include "multislice_intensity/split.cuh"
+#include "multislice_intensity/families.cuh"
 #include "multislice_intensity/sums.cuh"
 #include "multislice_intensity/tables.cuh"
 
@@ -23,42 +25,58 @@ Family family_of(const Multislice& p, bool deterministic) {
   return deterministic ? Family::split : family;
 }
 
-double power_gain(Family family, const Multislice& p) {
+FamilyKernels kernels_of(Family family) {
   switch (family) {
     case Family::on_chip:
-      return on_chip_power_gain(p.ny, p.nx);
+      return on_chip_kernels();
+    case Family::cluster:
+      return cluster_kernels();
     default:
-      return split_power_gain(p.ny, p.nx);
+      return split_kernels();
   }
+}
+
+// Of one transform, both axes, as the family rounds it. Found once: it takes as long as a launch.
+double power_gain(Family family, const Multislice& p) {
+  static std::mutex mutex;
+  static std::map<std::tuple<Family, int, int>, double> known;
+  const std::lock_guard<std::mutex> lock(mutex);
+  const auto found = known.emplace(std::make_tuple(family, p.ny, p.nx), 0.0);
+  if (found.second) found.first->second = kernels_of(family).power_gain(p.ny, p.nx);
+  return found.first->second;
 }
 
 // How the memory of a call is laid out; every size in elements of its own kind.
 struct Plan {
   Plan(const Multislice& p, bool keeps_spectra)
-      : forward(family_of(p, false)), backward(family_of(p, p.deterministic)) {
-    const Index gaps = p.slices - 1;
-    spectra = keeps_spectra ? gaps : 0;
+      : forward_family(family_of(p, false)),
+        backward_family(family_of(p, p.deterministic)),
+        forward(kernels_of(forward_family)),
+        backward(kernels_of(backward_family)) {
+    spectra = keeps_spectra ? p.slices - 1 : 0;
     planes = p.slices + 1 + spectra;
-    const DeviceLimits limits = device_limits();
-    const Index modes = modes_of(p);
-    // split: the chunk's waves in half of the L2 cache, so that the other half holds object and
-    // tables. on_chip, cluster: enough waves that the last, incomplete round of blocks counts
-    // little.
-    const Index resident = limits.cache_bytes / 2 / split_wave_bytes(p);
-    const auto positions = [&](Index waves) {
-      return std::min(p.positions, std::max<Index>(waves / modes, 1));
-    };
-    const auto of_family = [&](Family family, Index rounds) {
-      return positions(family == Family::split ? resident : rounds * limits.multiprocessors);
-    };
-    kept = std::min(of_family(forward, 8), of_family(backward, 8));
+    wave_bytes = std::max(forward.wave_bytes(p), backward.wave_bytes(p));
+    kept = positions_in_chunk(p, 8);
     // Fewer where the chunk's waves are computed anew: each has all its planes in scratch memory.
-    anew = std::min(of_family(forward, 2), of_family(backward, 2));
+    anew = positions_in_chunk(p, 2);
   }
 
-  Family forward, backward;
+  Family forward_family, backward_family;
+  FamilyKernels forward, backward;
   Index spectra, planes;  // of each wave
+  Index wave_bytes;       // of each wave, beside its planes
   Index kept, anew;       // positions in a chunk
+
+ private:
+  // Where waves pass through global memory between kernels: as many as stay in half of the L2
+  // cache, so that the other half holds object and tables. Elsewhere: enough that the last,
+  // incomplete round of blocks counts little.
+  Index positions_in_chunk(const Multislice& p, Index rounds) const {
+    const DeviceLimits limits = device_limits();
+    const Index waves =
+        wave_bytes > 0 ? limits.cache_bytes / 2 / wave_bytes : rounds * limits.multiprocessors;
+    return std::min(p.positions, std::max<Index>(waves / modes_of(p), 1));
+  }
 };
 
 // Cuts the caller's memory into pieces, each aligned for any type and for wide accesses.
@@ -66,12 +84,15 @@ class Scratch {
  public:
   explicit Scratch(void* memory) : memory_(static_cast<char*>(memory)) {}
 
+  void* take_bytes(Index bytes) {
+    if (bytes == 0) return nullptr;
+    char* piece = memory_ == nullptr ? nullptr : memory_ + used_;
+    used_ += (bytes + 255) / 256 * 256;
+    return piece;
+  }
   template <class T>
   T* take(Index count) {
-    if (count == 0) return nullptr;
-    T* piece = reinterpret_cast<T*>(memory_ == nullptr ? nullptr : memory_ + used_);
-    used_ += (count * static_cast<Index>(sizeof(T)) + 255) / 256 * 256;
-    return piece;
+    return static_cast<T*>(take_bytes(count * static_cast<Index>(sizeof(T))));
   }
   Index used() const { return used_; }
 
@@ -81,38 +102,37 @@ class Scratch {
 };
 
 struct ForwardPieces {
-  ForwardPieces(const Multislice& p, const Plan& plan, Index saved_positions, Scratch& scratch)
-      : tables(scratch.take<char>(TableSizes(p).bytes())),
-        wave(scratch.take<Cf>(plan.forward == Family::split ? plan.kept * modes_of(p) * pixels_of(p)
-                                                            : 0)),
-        exit(scratch.take<Cf>(saved_positions < p.positions ? plan.kept * modes_of(p) * pixels_of(p)
-                                                            : 0)) {}
+  ForwardPieces(const Multislice& p, const Plan& plan, Index saved_positions, Scratch& scratch) {
+    const Index waves = plan.kept * modes_of(p);
+    tables = scratch.take<char>(TableSizes(p).bytes());
+    wave = static_cast<Cf*>(scratch.take_bytes(waves * plan.wave_bytes));
+    exit = scratch.take<Cf>(saved_positions < p.positions ? waves * pixels_of(p) : 0);
+  }
   void* tables;
   Cf *wave, *exit;
 };
 
 struct BackwardPieces {
+  // wanted: null for all of them.
   BackwardPieces(const Multislice& p, const Plan& plan, const MultisliceGradients* wanted,
                  Index saved_positions, Scratch& scratch) {
     const bool recomputes = saved_positions < p.positions;
-    const Index waves = modes_of(p) * (recomputes && saved_positions == 0 ? plan.anew : plan.kept);
+    const Index waves = modes_of(p) * (saved_positions == 0 ? plan.anew : plan.kept);
     const Index elements = waves * pixels_of(p);
-    const bool split =
-        plan.backward == Family::split || (recomputes && plan.forward == Family::split);
-    tables = scratch.take<char>(TableSizes(p).bytes());
-    forward_tables =
-        plan.forward == plan.backward ? nullptr : scratch.take<char>(TableSizes(p).bytes());
-    wave = scratch.take<Cf>(split ? elements : 0);
-    planes =
-        scratch.take<Cf>(recomputes ? plan.anew * modes_of(p) * plan.planes * pixels_of(p) : 0);
     const auto wants = [&](auto pointer) {
       return wanted == nullptr || wanted->*pointer != nullptr;
     };
-    const bool entrance_wanted =
+    const bool wants_entrance =
         wants(&MultisliceGradients::grad_spectrum) || wants(&MultisliceGradients::grad_shift);
-    entrance = scratch.take<Cf>(entrance_wanted ? elements : 0);
+    const bool two_families = plan.forward_family != plan.backward_family;
+    parts = plan.backward.moment_parts(p);
+    tables = scratch.take<char>(TableSizes(p).bytes());
+    forward_tables = scratch.take<char>(recomputes && two_families ? TableSizes(p).bytes() : 0);
+    wave = static_cast<Cf*>(scratch.take_bytes(waves * plan.wave_bytes));
+    planes =
+        scratch.take<Cf>(recomputes ? plan.anew * modes_of(p) * plan.planes * pixels_of(p) : 0);
+    entrance = scratch.take<Cf>(wants_entrance ? elements : 0);
     products = scratch.take<Cf>(p.deterministic ? elements : 0);
-    parts = plan.backward == Family::split ? split_moment_parts(p) : 1;
     moments = scratch.take<double>(plan.spectra * waves * parts * 3);
   }
   void *tables, *forward_tables;
@@ -120,28 +140,6 @@ struct BackwardPieces {
   double* moments;
   int parts;
 };
-
-void run_forward(Family family, const Multislice& p, const Tables& t, const Chunk& c, Cf* wave,
-                 Stream stream) {
-  if (family == Family::on_chip) {
-    on_chip_forward(p, t, c, device_limits().shared_bytes, stream);
-  } else {
-    split_forward(p, t, c, wave, stream);
-  }
-}
-
-void run_backward(Family family, const Multislice& p, const Tables& t, const Chunk& c,
-                  const ChunkGradients& g, Cf* wave, Stream stream) {
-  if (family == Family::on_chip) {
-    on_chip_backward(p, t, c, g, device_limits().shared_bytes, stream);
-  } else {
-    split_backward(p, t, c, g, wave, stream, [&](int z) {
-      if (g.products == nullptr) return;
-      const Index items = p.object_modes * p.object_rows * p.object_cols;
-      launch<gather_products>(dim3(blocks_of(items)), kSumThreads, 0, stream, p, c, g, z);
-    });
-  }
-}
 
 // Positions [begin, end) whose waves lie one after the other at `data`, plane 0 to planes - 1.
 Chunk chunk_of(const Multislice& p, const Plan& plan, Index begin, Index end, Cf* data) {
@@ -180,13 +178,13 @@ void multislice_forward(const Multislice& p, float* intensity, void* saved,
   const Plan plan(p, moments);
   Scratch scratch(memory);
   const ForwardPieces pieces(p, plan, saved_positions, scratch);
-  const Tables t = prepare_tables(p, power_gain(plan.forward, p), pieces.tables, stream);
+  const Tables t = prepare_tables(p, power_gain(plan.forward_family, p), pieces.tables, stream);
   for (Index begin = 0; begin < p.positions;) {
     const bool keeps = begin < saved_positions;
     const Index end = std::min(begin + plan.kept, keeps ? saved_positions : p.positions);
     const Chunk c = keeps ? chunk_of(p, plan, begin, end, saved_waves(p, plan, saved, begin))
                           : Chunk{begin, end - begin, nullptr, pieces.exit, nullptr, pixels_of(p)};
-    run_forward(plan.forward, p, t, c, pieces.wave, stream);
+    plan.forward.forward(p, t, c, pieces.wave, stream);
     launch<sum_intensity>(dim3(blocks_of(c.count * pixels_of(p))), kSumThreads, 0, stream, p, t, c,
                           intensity);
     begin = end;
@@ -211,12 +209,11 @@ void multislice_backward(const Multislice& p, const MultisliceGradients& wanted,
   const Plan plan(p, moments);
   Scratch scratch(memory);
   const BackwardPieces pieces(p, plan, &wanted, saved_positions, scratch);
-  const Tables t = prepare_tables(p, power_gain(plan.backward, p), pieces.tables, stream);
-  const bool recomputes = saved_positions < p.positions;
+  const Tables t = prepare_tables(p, power_gain(plan.backward_family, p), pieces.tables, stream);
   // The waves must come out to the same bits as in the forward, whichever family goes back.
   const Tables forward_tables =
-      recomputes && pieces.forward_tables != nullptr
-          ? prepare_tables(p, power_gain(plan.forward, p), pieces.forward_tables, stream)
+      pieces.forward_tables != nullptr
+          ? prepare_tables(p, power_gain(plan.forward_family, p), pieces.forward_tables, stream)
           : t;
   const bool wants_object = wanted.grad_object != nullptr || wanted.grad_amplitude != nullptr;
   const bool wants_moments = wanted.moments != nullptr && plan.spectra > 0;
@@ -227,7 +224,7 @@ void multislice_backward(const Multislice& p, const MultisliceGradients& wanted,
         std::min(begin + (kept ? plan.kept : plan.anew), kept ? saved_positions : p.positions);
     const Chunk c =
         chunk_of(p, plan, begin, end, kept ? saved_waves(p, plan, saved, begin) : pieces.planes);
-    if (!kept) run_forward(plan.forward, p, forward_tables, c, pieces.wave, stream);
+    if (!kept) plan.forward.forward(p, forward_tables, c, pieces.wave, stream);
 
     ChunkGradients g{};
     g.upstream = wanted.grad_intensity;
@@ -243,7 +240,11 @@ void multislice_backward(const Multislice& p, const MultisliceGradients& wanted,
                             wanted.grad_intensity, wanted.grad_occupancy);
     }
     if (wants_object || g.entrance != nullptr || g.moments != nullptr) {
-      run_backward(plan.backward, p, t, c, g, pieces.wave, stream);
+      plan.backward.backward(p, t, c, g, pieces.wave, stream, [&](int z) {
+        if (g.products == nullptr) return;
+        const Index items = p.object_modes * p.object_rows * p.object_cols;
+        launch<gather_products>(dim3(blocks_of(items)), kSumThreads, 0, stream, p, c, g, z);
+      });
     }
     if (wanted.grad_spectrum != nullptr) {
       launch<sum_spectrum>(dim3(blocks_of(p.wave_modes * pixels_of(p))), kSumThreads, 0, stream, p,
