@@ -36,6 +36,8 @@ def preflight(run: Reconstruction) -> list[Finding]:
     if run.config.beam is not None:
         findings.append(_disc(run))
     findings += [_probe(run), _canvas(run), _memory(run)]
+    if run.config.loss.similarity is not None:
+        findings.append(_similarity(run))
     return findings
 
 
@@ -138,6 +140,12 @@ def _canvas(run: Reconstruction) -> Finding:
             depth = 2 * run.measurements.wavelength / (beam.semiangle_mrad * 1e-3) ** 2
             text += f" (aperture-limited depth resolution {depth:.3g} A)"
     return Finding("object", text)
+
+
+def _similarity(run: Reconstruction) -> Finding:
+    modes = len(run.model.phase)
+    warning = "" if modes > 1 else "one object mode has nothing to be similar to: it is always zero"
+    return Finding("loss.similarity", f"between {modes} object modes", warning)
 
 
 @dataclass(frozen=True)
