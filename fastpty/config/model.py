@@ -49,8 +49,7 @@ class ProbeConfig(Section):
     )
     source_size: NonNegative = Field(
         0.0,
-        description="standard deviation of the source's image on the specimen, Angstrom (px in "
-        "pixel units); 0: a point",
+        description="standard deviation of its source's image, Angstrom (or px); 0: a point",
     )
     source_points: Annotated[int, Field(ge=2, le=9)] = Field(
         3, description="points per axis that stand for the source; costs their square in modes"

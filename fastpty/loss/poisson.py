@@ -29,7 +29,7 @@ def poisson_loss(
     """Negative log-likelihood over a batch, relative to the mean; differentiable in ``intensity``.
 
     With ``power`` 1 it is that of Poisson-distributed counts, up to what does not depend on the
-    intensity (Thibault & Guizar-Sicairos, New J. Phys. 14 (2012) 063004, eq. 4). It may be
+    intensity (Thibault & Guizar-Sicairos, New J. Phys. 14 (2012) 063004). It may be
     negative, and a perfect fit does not make it zero. Its gradient at a perfect fit is zero, up to
     ``eps``.
 

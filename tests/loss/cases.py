@@ -13,7 +13,7 @@ import torch
 from fastpty.loss import gaussian_loss, pacbed_loss, poisson_loss
 from fastpty.loss.misfit import FLOOR
 
-POWERS = [0.2, 0.5, 0.75, 1.0]
+POWERS = [0.2, 0.5, 1.0]
 MASK = torch.tensor(np.random.default_rng(1).random((4, 5)) < 0.7)
 Mask = torch.Tensor | None
 

@@ -46,9 +46,7 @@ def test_gradient_of_the_formula(case: Case, power: float, mask: Mask) -> None:
     simulated, measured = patterns()
     simulated.requires_grad_()
     (found,) = torch.autograd.grad(3 * case.loss(simulated, measured, power, mask), simulated)
-    (expected,) = torch.autograd.grad(
-        3 * case.formula(simulated, measured, power, mask), simulated
-    )
+    (expected,) = torch.autograd.grad(3 * case.formula(simulated, measured, power, mask), simulated)
     torch.testing.assert_close(found, expected, **tolerance("sum", torch.float64))
 
 
@@ -131,6 +129,17 @@ def test_no_intensity_at_all(case: Case, dtype: torch.dtype, power: float) -> No
 
 
 @every_case
+def test_a_batch_with_a_single_count(case: Case) -> None:
+    """Its mean to a small power is small, but it is what the misfit is relative to."""
+    simulated = torch.full((1, 64, 64), 1e-6)
+    measured = torch.zeros(1, 64, 64)
+    measured[0, 5, 7] = 1e-6
+    found = case.loss(simulated, measured, 0.2)
+    expected = case.formula(simulated.double(), measured.double(), 0.2)
+    torch.testing.assert_close(found, expected.float(), **tolerance("sum", torch.float32))
+
+
+@every_case
 @every_power
 def test_the_inputs_stay(case: Case, power: float) -> None:
     """The work is done in place, but not there."""
@@ -181,12 +190,12 @@ def test_the_same_bits_again(case: Case, power: float) -> None:
     """For any number of threads, too, among which torch splits sums of more than 32768 values: with
     the powers that most use, as torch's others round by where in memory a thread begins."""
     generator = torch.Generator().manual_seed(0)
-    simulated, measured = torch.rand(2, 5, 130, 127, generator=generator)
+    simulated, measured = torch.rand(2, 3, 130, 127, generator=generator)
     mask = torch.rand(130, 127, generator=generator) < 0.9
     before = torch.get_num_threads()
     found = []
     try:
-        for threads in (1, 2, 3, 1) if power in (0.5, 1.0) else (2, 2):
+        for threads in (1, 2, 3) if power in (0.5, 1.0) else (2, 2):
             torch.set_num_threads(threads)
             intensity = simulated.clone().requires_grad_()
             loss = case.loss(intensity, measured, power, mask)
