@@ -32,45 +32,39 @@ namespace cuda {
 template <int Ny, int Nx>
 constexpr int kOnChipBlocks = 512 / OnChip<Ny, Nx>::kThreads;
 
-// What a block knows of its wave, with pointers to the wave's own part of every array.
-struct OnChipData {
+// What a block knows of its wave. Its parts of the arrays are found anew where they are needed: no
+// address is kept from pass to pass.
+struct OnChipWave {
   WaveIndex index;
-  Index object, object_slice;  // the window in slice 0, and from slice to slice
-  const Cf *tilt_y, *tilt_x;   // of gap 0; null where there is no tilt
-  Cf *psi, *exit, *spectra;
+  Index object;  // where its window of slice 0 starts
 
-  FASTPTY_DEVICE OnChipData(const Multislice& p, const Tables& t, const Chunk& c)
+  FASTPTY_DEVICE OnChipWave(const Multislice& p, const Chunk& c)
       : index(wave_index(p, c.begin, blockIdx.x)),
-        object(window_start(p, index.position, index.n, 0)),
-        object_slice(p.object_rows * p.object_cols),
-        tilt_y(t.tilt_y),
-        tilt_x(t.tilt_x),
-        psi(c.psi),
-        exit(c.exit + blockIdx.x * c.wave_stride),
-        spectra(c.spectra) {
-    if (tilt_y != nullptr) {
-      const Index which = (p.tilts == 1 ? 0 : index.position) * p.thicknesses;
-      tilt_y += which * p.ny;
-      tilt_x += which * p.nx;
-    }
-    if (psi != nullptr) psi += blockIdx.x * c.wave_stride;
-    if (spectra != nullptr) spectra += blockIdx.x * c.wave_stride;
+        object(window_start(p, index.position, index.n, 0)) {}
+
+  FASTPTY_DEVICE Index window(const Multislice& p, int z, int y, int x) const {
+    return object + (z * p.object_rows + y) * p.object_cols + x;
+  }
+  template <class T>
+  static FASTPTY_DEVICE T* own(T* planes, const Chunk& c, Index element) {
+    return planes + blockIdx.x * c.wave_stride + element;
   }
 };
 
 // The factor of propagation behind slice z, which the block's table holds, onto a column.
 template <bool Adjoint, int Ny, int Nx>
-FASTPTY_DEVICE void propagate(const OnChip<Ny, Nx>& chip, const OnChipData& data, Cf* v, int first,
-                              int kx, int gap) {
+FASTPTY_DEVICE void propagate(const OnChip<Ny, Nx>& chip, const Multislice& p, const Tables& t,
+                              const OnChipWave& wave, Cf* v, int first, int kx, int gap) {
   using Chip = OnChip<Ny, Nx>;
   const auto times = [](Cf a, Cf b) { return Adjoint ? mul_conj(a, b) : mul(a, b); };
   const typename Chip::QuarterColumn h = chip.quarter_column(first, kx);
 #pragma unroll
   for (int r = 0; r < Chip::kRestY; ++r) v[r] = times(v[r], h[r]);
-  if (data.tilt_y == nullptr) return;
-  const Cf along_x = load_shared_by_many(data.tilt_x + gap * Nx + kx);
+  if (t.tilt_y == nullptr) return;
+  const Index tilt = (p.tilts == 1 ? 0 : wave.index.position) * p.thicknesses + gap;
+  const Cf along_x = load_shared_by_many(t.tilt_x + tilt * Nx + kx);
   const Cf* const along_y =
-      data.tilt_y + gap * Ny + Chip::template frequency<Chip::kFirstY>(first, 0);
+      t.tilt_y + tilt * Ny + Chip::template frequency<Chip::kFirstY>(first, 0);
 #pragma unroll
   for (int r = 0; r < Chip::kRestY; ++r) {
     v[r] = times(times(v[r], along_x), load_shared_by_many(along_y + Chip::kFirstY * r));
@@ -147,14 +141,14 @@ __global__ void __launch_bounds__(OnChip<Ny, Nx>::kThreads, kOnChipBlocks<Ny, Nx
   using Chip = OnChip<Ny, Nx>;
   FASTPTY_SHARED(Cf, shared);
   const Chip chip(shared);
-  const OnChipData data(p, t, c);
+  const OnChipWave wave(p, c);
   const int last = p.slices - 1;
   chip.load_twiddles(t);
 
   chip.template columns<false, true>([&](Cf* v, int first, int kx) {
-    const Cf* const spectrum = p.spectrum + data.index.m * Chip::kPixels + first * Nx + kx;
-    const Cf* const ramp_y = t.ramp_y + data.index.position * Ny + first;
-    const Cf ramp = load_shared_by_many(t.ramp_x + data.index.position * Nx + kx);
+    const Cf* const spectrum = p.spectrum + wave.index.m * Chip::kPixels + first * Nx + kx;
+    const Cf* const ramp_y = t.ramp_y + wave.index.position * Ny + first;
+    const Cf ramp = load_shared_by_many(t.ramp_x + wave.index.position * Nx + kx);
     const Cf along_x{ramp.re * t.inverse_scale, ramp.im * t.inverse_scale};
 #pragma unroll
     for (int r = 0; r < Chip::kRestY; ++r) {
@@ -170,8 +164,8 @@ __global__ void __launch_bounds__(OnChip<Ny, Nx>::kThreads, kOnChipBlocks<Ny, Nx
     chip.template rows<1>();
     __syncthreads();
     chip.pixels(true, [&](Cf* v, int y, int x) {
-      if (data.psi != nullptr) {
-        Cf* const psi = data.psi + z * Chip::kPixels + y * Nx + x;
+      if (c.psi != nullptr) {
+        Cf* const psi = wave.own(c.psi, c, z * Chip::kPixels + y * Nx + x);
 #pragma unroll
         for (int j = 0; j < 8; ++j) {
 #pragma unroll
@@ -180,7 +174,7 @@ __global__ void __launch_bounds__(OnChip<Ny, Nx>::kThreads, kOnChipBlocks<Ny, Nx
           }
         }
       }
-      ObjectWindow<Pair> object(p, data.object + z * data.object_slice + y * p.object_cols + x);
+      ObjectWindow<Pair> object(p, wave.window(p, z, y, x));
 #pragma unroll
       for (int j = 0; j < 8; ++j) {
 #pragma unroll
@@ -194,15 +188,15 @@ __global__ void __launch_bounds__(OnChip<Ny, Nx>::kThreads, kOnChipBlocks<Ny, Nx
     __syncthreads();
     if (z == last) break;
     chip.template columns<true, true>([&](Cf* v, int first, int kx) {
-      propagate<false>(chip, data, v, first, kx, gap);
-      if (data.spectra == nullptr) return;
-      Cf* const to = data.spectra + z * Chip::kPixels + first * Nx + kx;
+      propagate<false>(chip, p, t, wave, v, first, kx, gap);
+      if (c.spectra == nullptr) return;
+      Cf* const to = wave.own(c.spectra, c, z * Chip::kPixels + first * Nx + kx);
 #pragma unroll
       for (int r = 0; r < Chip::kRestY; ++r) store_for_later(to + Chip::kFirstY * r * Nx, v[r]);
     });
   }
   chip.template columns<true, false>([&](const Cf* v, int first, int kx) {
-    Cf* const to = data.exit + first * Nx + kx;
+    Cf* const to = wave.own(c.exit, c, first * Nx + kx);
 #pragma unroll
     for (int r = 0; r < Chip::kRestY; ++r) to[Chip::kFirstY * r * Nx] = v[r];
   });
@@ -220,19 +214,20 @@ struct OnChipMoments {
 
   // v: F{g}; spectrum: F{psi[z+1]} / (Ny Nx) at this column's first row.
   FASTPTY_DEVICE void add(const Cf* v, const Cf* spectrum, const float* chi, int first, int kx) {
+    const float* const column = chi + (kx <= Nx / 2 ? kx : Nx - kx);
+    const float* const up = column + first * Chip::kTableRow;
+    const float* const down = column - first * Chip::kTableRow;
     float sum = 0;
 #pragma unroll
     for (int r = 0; r < Chip::kRestY; ++r) {
       const Cf s = load_once(spectrum + Chip::kFirstY * r * Nx);
       const float t = v[r].im * s.re - v[r].re * s.im;  // Re(conj(v) i s)
-      const int ky = Chip::template frequency<Chip::kFirstY>(first, r);
-      const bool upper = r >= Chip::kRestY / 2;
-      const int row = upper ? Ny - ky : ky, column = kx <= Nx / 2 ? kx : Nx - kx;
-      by_chi += t * load_shared_by_many(chi + row * Chip::kTableRow + column);
-      by_y += t * static_cast<float>(upper ? ky - Ny : ky) * (1.0f / Ny);
+      by_chi += t * load_shared_by_many(Chip::quarter_row(up, down, r));
+      by_y += t * ((r < Chip::kRestY / 2 ? r : r - Chip::kRestY) * (1.0f / Chip::kRestY));
       sum += t;
     }
-    by_x += sum * static_cast<float>(kx < Nx / 2 ? kx : kx - Nx) * (1.0f / Nx);
+    by_y += sum * (static_cast<float>(first) * (1.0f / Ny));
+    by_x += sum * (static_cast<float>(kx < Nx / 2 ? kx : kx - Nx) * (1.0f / Nx));
   }
   static FASTPTY_DEVICE double* of_warp(const Chip& chip, int warp, int which) {
     return reinterpret_cast<double*>(chip.wave + (3 * warp + which) * Chip::kRow + Nx);
@@ -262,16 +257,16 @@ __global__ void __launch_bounds__(OnChip<Ny, Nx>::kThreads, kOnChipBlocks<Ny, Nx
   using Chip = OnChip<Ny, Nx>;
   FASTPTY_SHARED(Cf, shared);
   const Chip chip(shared);
-  const OnChipData data(p, t, c);
+  const OnChipWave wave(p, c);
   const int last = p.slices - 1;
   double* const moments = Moments ? g.moments + static_cast<Index>(blockIdx.x) * last * 3 : nullptr;
   chip.load_twiddles(t);
 
   chip.template columns<false, true>([&](Cf* v, int first, int kx) {
-    const Cf* const exit = data.exit + first * Nx + kx;
+    const Cf* const exit = wave.own(c.exit, c, first * Nx + kx);
     const float* const upstream =
-        g.upstream + data.index.position * Chip::kPixels + first * Nx + kx;
-    const float occupancy = p.occupancy == nullptr ? 1.0f : p.occupancy[data.index.n];
+        g.upstream + wave.index.position * Chip::kPixels + first * Nx + kx;
+    const float occupancy = p.occupancy == nullptr ? 1.0f : p.occupancy[wave.index.n];
     const float scale = 2 * occupancy * t.intensity_scale;
 #pragma unroll
     for (int r = 0; r < Chip::kRestY; ++r) {
@@ -293,10 +288,10 @@ __global__ void __launch_bounds__(OnChip<Ny, Nx>::kThreads, kOnChipBlocks<Ny, Nx
     __syncthreads();
     const bool goes_on = z > 0 || g.entrance != nullptr;
     chip.pixels(goes_on, [&](Cf* v, int y, int x) {
-      const Index at = data.object + z * data.object_slice + y * p.object_cols + x;
+      const Index at = wave.window(p, z, y, x);
       ObjectWindow<Pair> object(p, at);
       ObjectGradient<Pair> gradient(g, at);
-      const Cf* const psi = data.psi + z * Chip::kPixels + y * Nx + x;
+      const Cf* const psi = wave.own(c.psi, c, z * Chip::kPixels + y * Nx + x);
       if (gradient.wanted()) {
 #pragma unroll
         for (int j = 0; j < 8; ++j) {
@@ -326,13 +321,15 @@ __global__ void __launch_bounds__(OnChip<Ny, Nx>::kThreads, kOnChipBlocks<Ny, Nx
     __syncthreads();
     if (z == 0) break;
     OnChipMoments<Ny, Nx> sums;
-    chip.template columns<true, true>([&](Cf* v, int first, int kx) {
-      if constexpr (Moments) {
-        const Cf* const spectrum = data.spectra + (z - 1) * Chip::kPixels + first * Nx + kx;
-        sums.add(v, spectrum, t.chi, first, kx);
-      }
-      propagate<true>(chip, data, v, first, kx, gap);
-    });
+    chip.template columns<true, true, Moments ? 1 : 32 / Chip::kRestY>(
+        [&](Cf* v, int first, int kx) {
+          if constexpr (Moments) {
+            const Cf* const spectrum =
+                wave.own(c.spectra, c, (z - 1) * Chip::kPixels + first * Nx + kx);
+            sums.add(v, spectrum, t.chi, first, kx);
+          }
+          propagate<true>(chip, p, t, wave, v, first, kx, gap);
+        });
     if constexpr (Moments) sums.leave(chip);
   }
   chip.template columns<true, false>([&](const Cf* v, int first, int kx) {

@@ -201,11 +201,11 @@ struct OnChip {
 
   // kRestY points along y; neighbouring threads take neighbouring columns. In Fourier space
   // between(v, first, kx): v[r] at ky = frequency<kFirstY>(first, r), kx.
-  template <bool Forward, bool Inverse, class Between>
+  template <bool Forward, bool Inverse, int Unroll = 32 / kRestY, class Between>
   FASTPTY_DEVICE void columns(const Between& between) const {
     const int column = threadIdx.x % Nx;
     const int kx = frequency<kFirstX>(column / kRestX, column % kRestX);
-#pragma unroll
+#pragma unroll Unroll
     for (int group = 0; group < 32 / kRestY; ++group) {
       const int first = threadIdx.x / Nx + group * (kThreads / Nx);
       Cf* const at = wave + first * kRestY * kRow + column;
@@ -224,13 +224,18 @@ struct OnChip {
     }
   }
 
-  // The propagator at ky = frequency<kFirstY>(first, r), kx, without tilt.
+  // A column of a quarter table at ky = frequency<kFirstY>(first, r): |ky| goes up with r in the
+  // first half and down in the second, from up = first rows below the column's start, and down =
+  // as many above it.
+  template <class T>
+  static FASTPTY_DEVICE const T* quarter_row(const T* up, const T* down, int r) {
+    return r < kRestY / 2 ? up + kFirstY * r * kTableRow
+                          : down + kFirstY * (kRestY - r) * kTableRow;
+  }
+  // The propagator there, without tilt.
   struct QuarterColumn {
-    const Cf *up, *down;  // rows |ky| go up with r in the first half, and down in the second
-    FASTPTY_DEVICE Cf operator[](int r) const {
-      return r < kRestY / 2 ? up[kFirstY * r * kTableRow]
-                            : down[kFirstY * (kRestY - r) * kTableRow];
-    }
+    const Cf *up, *down;
+    FASTPTY_DEVICE Cf operator[](int r) const { return *quarter_row(up, down, r); }
   };
   FASTPTY_DEVICE QuarterColumn quarter_column(int first, int kx) const {
     const Cf* column = table + table_column(kx <= Nx / 2 ? kx : Nx - kx);
