@@ -23,11 +23,13 @@ def raised(intensity: torch.Tensor, power: float) -> torch.Tensor:
 def chain_power(
     gradient: torch.Tensor, intensity: torch.Tensor, power: float, result: torch.Tensor
 ) -> torch.Tensor:
-    """Turn the gradient in I^p into that in I, in place; I > 0 and ``result`` = I^p are used up."""
+    """Multiply with I^(p - 1), in place: what is left of the slope when p is in the gradient
+    already. ``result`` is I^p; another power would cost more."""
     if power == 1:
         return gradient
-    # The slope p I^(p - 1) without another power.
-    return gradient.mul_(result.div_(intensity).mul_(power))
+    if power == 0.5:
+        return gradient.div_(result)
+    return gradient.mul_(result).div_(intensity)
 
 
 def good_pixels(patterns: torch.Tensor, mask: torch.Tensor | None) -> float | torch.Tensor:
@@ -61,21 +63,24 @@ def relative_rms(
 
     Parameters
     ----------
-    intensity, target : [B, Ny, Nx].
+    intensity, target : [B, Ny, Nx]; the target is used up unless ``power`` is 1.
     mean : a, a positive number.
     mask : [Ny, Nx], true where a pixel counts.
     """
     floored = intensity + eps
     simulated = raised(floored, power)
-    misfit = simulated - target
+    # New memory costs more than the work done in it.
+    misfit = torch.sub(simulated, target, out=None if power == 1 else target)
     if mask is not None:
         misfit.mul_(mask)
     good = good_pixels(intensity, mask)
     # The smallest normal number keeps the root's slope finite at a perfect fit.
     tiny = torch.finfo(misfit.dtype).tiny
-    root = (total(misfit.square()) / good + tiny).sqrt()
+    rows = torch.linalg.vector_norm(misfit, dim=-1)
+    root = (total(rows.square()) / good + tiny).sqrt()
     gradient = None
     if wanted:
         # The chain rule, factor by factor: products of all of them could leave the range.
-        gradient = chain_power(misfit.mul_(1 / mean / root / good), floored, power, simulated)
+        slope = 1 / mean / root / good * power
+        gradient = chain_power(misfit.mul_(slope), floored, power, simulated)
     return root / mean, gradient

@@ -46,14 +46,16 @@ def poisson_loss(
         floored = intensity + FLOOR
         simulated, target = raised(floored, power), raised(measured, power)
         softened = simulated + eps
-        terms = simulated - target * softened.log()
+        # New memory costs more than the work done in it.
+        terms = softened.log().mul_(target)
+        torch.sub(simulated, terms, out=terms)
         if mask is not None:
             terms.mul_(mask)
         good, mean = good_pixels(target, mask), mean_target(target, mask)
         value = total(terms) / good / mean
         if not wanted[0]:
             return value, [None]
-        gradient = (1 - target / softened).mul_(1 / mean / good)
+        gradient = torch.div(target, softened, out=softened).sub_(1).mul_(-1 / mean / good * power)
         if mask is not None:
             gradient.mul_(mask)
         return value, [chain_power(gradient, floored, power, simulated)]
