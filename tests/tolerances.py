@@ -51,6 +51,10 @@ BOUNDS = {
     # times as much.
     "single intensity": 2e-6,
     "single gradient": 1e-5,
+    # The losses of a few iterations at small learning rates, by other arithmetic: Adam's first
+    # steps have the size of the learning rate, whatever that of a gradient, so that where one is
+    # all rounding its sign decides; 1.4e-5 between two implementations on one CPU.
+    "losses": 1e-4,
     # An estimate of memory that is right within a factor of two.
     "memory": 2.0,
 }

@@ -95,19 +95,19 @@ class RuntimePlan {
 
   template <class Visit>
   FASTPTY_DEVICE void first(Visit visit) const {
-    with_radix(0, visit);
+    end<kKind == Kind::columns>(0, visit);
   }
   template <class Visit>
   FASTPTY_DEVICE void last(Visit visit) const {
-    with_radix(plan_.passes - 1, visit);
+    end<kKind == Kind::rows>(plan_.passes - 1, visit);
   }
   template <class Visit>
   FASTPTY_DEVICE void between_forward(Visit visit) const {
-    for (int p = 1; p < plan_.passes - 1; ++p) with_radix(p, visit);
+    for (int p = 1; p < plan_.passes - 1; ++p) one_of<3, 4, 5, 8, 9>(p, visit);
   }
   template <class Visit>
   FASTPTY_DEVICE void between_inverse(Visit visit) const {
-    for (int p = plan_.passes - 2; p > 0; --p) with_radix(p, visit);
+    for (int p = plan_.passes - 2; p > 0; --p) one_of<3, 4, 5, 8, 9>(p, visit);
   }
   FASTPTY_DEVICE int group(int frequency) const {
     int group = 0;
@@ -128,25 +128,25 @@ class RuntimePlan {
     }
     return found;
   }
-  template <class Visit>
-  FASTPTY_DEVICE void with_radix(int p, Visit visit) const {
-    const LinePass<0> pass = at(p);
-    switch (plan_.radix[p]) {
-      case 2:
-        return visit(LinePass<2>{pass.step, pass.blocks, pass.twiddle});
-      case 3:
-        return visit(LinePass<3>{pass.step, pass.blocks, pass.twiddle});
-      case 4:
-        return visit(LinePass<4>{pass.step, pass.blocks, pass.twiddle});
-      case 5:
-        return visit(LinePass<5>{pass.step, pass.blocks, pass.twiddle});
-      case 8:
-        return visit(LinePass<8>{pass.step, pass.blocks, pass.twiddle});
-      case 9:
-        return visit(LinePass<9>{pass.step, pass.blocks, pass.twiddle});
-      default:
-        return visit(LinePass<16>{pass.step, pass.blocks, pass.twiddle});
+  // Of all plans of two passes or more, the smallest radix is at one end and the largest at the
+  // other; not every radix comes as both.
+  template <bool kSmallest, class Visit>
+  FASTPTY_DEVICE void end(int p, Visit visit) const {
+    if constexpr (kSmallest) {
+      one_of<2, 3, 4, 5, 8, 9>(p, visit);
+    } else {
+      one_of<5, 8, 9, 16>(p, visit);
     }
+  }
+  template <int... Radices, class Visit>
+  FASTPTY_DEVICE void one_of(int p, Visit visit) const {
+    const LinePass<0> pass = at(p);
+    const auto visited = [&](auto radix) {
+      if (plan_.radix[p] != radix.kRadix) return false;
+      visit(decltype(radix){pass.step, pass.blocks, pass.twiddle});
+      return true;
+    };
+    (void)(visited(LinePass<Radices>{}) || ...);
   }
 
   LinePlan plan_;

@@ -16,6 +16,7 @@
 //                      the inverse transform without a scale of its own
 #pragma once
 
+#include "cuda/block_sum.cuh"
 #include "cuda/frequency.cuh"
 #include "cuda/lines.cuh"
 #include "multislice_intensity/chunk.cuh"
@@ -242,18 +243,6 @@ __global__ void __launch_bounds__(Lines<Plan>::kThreads)
       [&](int line, int x, Cf v) { wave[line * cols + x] = v; });
 }
 
-// The sum of `value` over the block's threads, in a fixed order, for thread 0. `shared` has one
-// element for each warp.
-FASTPTY_DEVICE double sum_over_block(double value, double* shared, int warps) {
-  for (int half = 16; half > 0; half /= 2) value += __shfl_down_sync(0xffffffffu, value, half);
-  __syncthreads();  // an earlier sum has been read
-  if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = value;
-  __syncthreads();
-  double sum = 0;
-  for (int i = 0; i < warps; ++i) sum += shared[i];
-  return sum;
-}
-
 // The gradient comes half way from in front of slice z and goes on half way behind slice z - 1, or
 // stops at the entrance; z = Nz: from the detector. Moments are a kernel of their own, since every
 // other would pay for their registers.
@@ -317,7 +306,7 @@ __global__ void __launch_bounds__(Lines<Plan>::kThreads)
     const double values[3] = {by_chi, by_y / a.p.ny, by_x / cols};
 #pragma unroll
     for (int i = 0; i < 3; ++i) {
-      const double sum = sum_over_block(values[i], sums, Block::kThreads / 32);
+      const double sum = sum_over_block(values[i], sums);
       if (threadIdx.x == 0) to[i] = sum;
     }
   }
@@ -325,7 +314,7 @@ __global__ void __launch_bounds__(Lines<Plan>::kThreads)
 
 // ------------------------------------------------------------------------------------ launches
 
-constexpr int kSumBytes = 8 * static_cast<int>(sizeof(double));  // a double for each warp
+constexpr int kSumBytes = kMaxWarps * static_cast<int>(sizeof(double));
 
 inline dim3 grid_of(const Call& a, int lines, int lines_of_block) {
   const Index parts = (lines + lines_of_block - 1) / lines_of_block;

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 
 from fastpty import reference
+from fastpty.ops import single_cuda
 from fastpty.ops.backend import current_backend
 from fastpty.ops.checks import check_complex, check_finite, check_thickness, check_tilt
 from fastpty.optics.grid import spatial_frequencies
@@ -153,6 +154,10 @@ def _fresnel_propagate(
 ) -> torch.Tensor:
     _check(wave, thickness, tilt)
     check_finite("thickness", thickness)
+    if single_cuda.serves(wave):
+        return single_cuda.fresnel_propagate(
+            wave, thickness, tilt, wavelength, _one_or_pair(pixel_size), model
+        )
     transfer = _transfer(wave, thickness, tilt, wavelength, pixel_size, model)
     return inverse(forward(wave).mul_(transfer)).contiguous()
 
@@ -194,6 +199,10 @@ def _fresnel_propagate_backward(
     model: str,
     wanted: Sequence[bool],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    if single_cuda.serves(grad_out):
+        return single_cuda.fresnel_propagate_backward(
+            *(grad_out, out, thickness, tilt, wavelength, _one_or_pair(pixel_size), model, wanted)
+        )
     grad_wave, grad_thickness, grad_tilt = (
         x.new_empty(0) for x in (grad_out, thickness, thickness)
     )

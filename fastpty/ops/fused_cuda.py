@@ -10,7 +10,6 @@ the budget leaves room; the waves of the others are computed anew, to the same b
 
 from __future__ import annotations
 
-import contextlib
 import math
 from functools import lru_cache
 from types import ModuleType
@@ -18,7 +17,7 @@ from types import ModuleType
 import numpy as np
 import torch
 
-from fastpty.ops import native
+from fastpty.ops import device, native
 from fastpty.ops.device_errors import error_flags
 from fastpty.ops.fused_inputs import Address, Gradients, Inputs, Wanted
 from fastpty.optics.propagator import axial_wavenumber
@@ -79,7 +78,7 @@ class _Call:
         chi = _quarter_chi(
             inputs.window, inputs.wavelength, tuple(inputs.pixel_size), inputs.model, self.device
         )
-        with self.guard():
+        with device.current(self.device):
             self._core = _core.CudaMultislice(
                 positions=len(inputs.corner),
                 wave_modes=inputs.probe.shape[0],
@@ -102,19 +101,14 @@ class _Call:
                 chi=address(chi),
                 errors=address(error_flags(self.device)),
                 deterministic=torch.are_deterministic_algorithms_enabled(),
-                device=_index(self.device),
+                device=device.number_and_stream(self.device)["device"],
             )
             self.memory = self._core.memory(
                 moments=self._moments, saved_positions=self._saved_positions
             )
 
-    def guard(self) -> contextlib.AbstractContextManager[object]:
-        """Makes the device current."""
-        on_cuda = self.device.type == "cuda"
-        return torch.cuda.device(self.device) if on_cuda else contextlib.nullcontext()
-
     def forward(self, intensity: torch.Tensor, saved: torch.Tensor) -> None:
-        with self.guard():
+        with device.current(self.device):
             self._core.forward(
                 intensity=intensity.data_ptr(), **self._common(saved, "forward_scratch")
             )
@@ -123,7 +117,7 @@ class _Call:
         self, grad_intensity: torch.Tensor, gradients: Gradients, saved: torch.Tensor
     ) -> None:
         address = self._address
-        with self.guard():
+        with device.current(self.device):
             self._core.backward(
                 grad_intensity=address(grad_intensity),
                 grad_object=address(gradients.obj),
@@ -137,21 +131,14 @@ class _Call:
             )
 
     def _common(self, saved: torch.Tensor, scratch: str) -> dict[str, object]:
-        memory = torch.empty(self.memory[scratch], dtype=torch.uint8, device=self.device)
-        on_cuda = self.device.type == "cuda"
+        memory = device.scratch_memory(self.memory[scratch], self.device)
         return {
             "saved": saved.data_ptr() if len(saved) else 0,
             "saved_positions": self._saved_positions,
             "moments": self._moments,
             "scratch": self._address(memory),
-            "stream": torch.cuda.current_stream(self.device).cuda_stream if on_cuda else 0,
+            "stream": device.number_and_stream(self.device)["stream"],
         }
-
-
-def _index(device: torch.device) -> int:
-    if device.type != "cuda":
-        return 0
-    return torch.cuda.current_device() if device.index is None else device.index
 
 
 # Kept on the device: to send it there in every call would take the time of a small kernel, and
@@ -162,14 +149,14 @@ def _quarter_chi(
     wavelength: float,
     pixel_size: tuple[float, ...],
     model: str,
-    device: torch.device,
+    where: torch.device,
 ) -> torch.Tensor:
     """[Ny/2 + 1, Nx/2 + 1] rad / Angstrom at non-negative frequencies, NaN where evanescent."""
     chi, propagating = axial_wavenumber(
         window, wavelength=wavelength, pixel_size=pixel_size, model=model
     )
     quarter = np.where(propagating, chi, np.nan)[: window[0] // 2 + 1, : window[1] // 2 + 1]
-    return torch.tensor(quarter, dtype=torch.float64, device=device)
+    return torch.tensor(quarter, dtype=torch.float64, device=where)
 
 
 def forward(inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor]:

@@ -94,7 +94,9 @@ class Gradients:
         inputs, wanted = self._inputs, self._wanted
         thickness = tilt = None
         if self.moments is not None:
-            thickness, tilt = thickness_and_tilt(inputs, self.moments)
+            thickness, tilt = thickness_and_tilt(
+                self.moments, inputs.thickness, inputs.tilt, inputs.pixel_size
+            )
         gradients = (
             None if self.spectrum is None else torch.fft.ifft2(self.spectrum),
             self.obj,
@@ -131,26 +133,36 @@ class Address:
 
 
 def thickness_and_tilt(
-    inputs: Inputs, moments: torch.Tensor
+    moments: torch.Tensor,
+    thickness: torch.Tensor,
+    tilt: torch.Tensor | None,
+    pixel_size: Sequence[float],
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Gradients from the kernel's sums [B, Nz-1, 3] over chi, f_y, f_x (cycles per pixel).
+    """Gradients from the kernels' sums over chi, f_y, f_x (cycles per pixel).
 
     ``d/d dz`` weighs them with (1, K_y tan t_y, K_x tan t_x), ``d/d t`` with
     ``dz K sec^2(t) 1e-3``; K = 2 pi f / dx.
+
+    Parameters
+    ----------
+    moments : [B, gaps, 3] float64.
+    thickness : Angstrom, one value or [gaps].
+    tilt : None, [1, 2] or [B, 2] mrad.
+    pixel_size : (dy, dx) Angstrom.
     """
-    per_cycle = [2 * math.pi / size for size in inputs.pixel_size]
+    per_cycle = [2 * math.pi / size for size in pixel_size]
     along, lateral_y, lateral_x = moments.unbind(2)
     lateral = torch.stack([lateral_y * per_cycle[0], lateral_x * per_cycle[1]], 2)
-    gaps = inputs.thickness.detach().double().reshape(-1)
+    gaps = thickness.detach().double().reshape(-1)
     grad_tilt = None
-    if inputs.tilt is not None:
-        slope = torch.tan(inputs.tilt.detach().double() * 1e-3)
+    if tilt is not None:
+        slope = torch.tan(tilt.detach().double() * 1e-3)
         along = along + (lateral * slope[:, None]).sum(2)
         per_position = (lateral * gaps[:, None]).sum(1) * (1 + slope**2) * 1e-3
-        if inputs.tilt_is_shared:
+        if len(tilt) == 1:
             per_position = per_position.sum(0, keepdim=True)
-        grad_tilt = per_position.to(inputs.tilt.dtype)
+        grad_tilt = per_position.to(tilt.dtype)
     per_gap = along.sum(0)
     if len(gaps) == 1:
         per_gap = per_gap.sum()
-    return per_gap.reshape(inputs.thickness.shape).to(inputs.thickness.dtype), grad_tilt
+    return per_gap.reshape(thickness.shape).to(thickness.dtype), grad_tilt

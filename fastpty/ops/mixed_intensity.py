@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from fastpty import reference
+from fastpty.ops import single_cuda
 from fastpty.ops.backend import current_backend
 from fastpty.ops.checks import check_complex, check_device, check_real_of, check_shape
 from fastpty.reference.fourier import forward, inverse
@@ -78,6 +79,8 @@ def _power(spectrum: torch.Tensor, *, overwrite: bool) -> torch.Tensor:
 )
 def _mixed_intensity(wave: torch.Tensor, occupancy: torch.Tensor | None) -> torch.Tensor:
     _check(wave, occupancy)
+    if single_cuda.serves(wave):
+        return single_cuda.mixed_intensity(wave, occupancy)
     power = _power(forward(wave, norm="ortho"), overwrite=True)
     if occupancy is not None:
         power = power * occupancy[:, None, None]
@@ -111,6 +114,10 @@ def _mixed_intensity_backward(
     wave_wanted: bool,
     occupancy_wanted: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    if single_cuda.serves(wave):
+        return single_cuda.mixed_intensity_backward(
+            grad_out, wave, occupancy, wave_wanted, occupancy_wanted
+        )
     grad_wave, grad_occupancy = wave.new_empty(0), grad_out.new_empty(0)
     spectrum = forward(wave, norm="ortho")
     if occupancy_wanted:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from fastpty import reference
+from fastpty.ops import single_cuda
 from fastpty.ops.backend import current_backend
 from fastpty.ops.checks import check_complex, check_device, check_real_of, check_shape
 from fastpty.reference.fourier import forward, inverse
@@ -71,6 +72,8 @@ def _allocate(probe: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
 )
 def _probe_shift(probe: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
     _check(probe, shift)
+    if single_cuda.serves(probe):
+        return single_cuda.probe_shift(probe, shift)
     return reference.probe_shift(probe, shift).contiguous()
 
 
@@ -95,6 +98,8 @@ def _allocate_gradients(
 def _probe_shift_backward(
     grad_out: torch.Tensor, probe: torch.Tensor | None, shift: torch.Tensor, probe_wanted: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    if single_cuda.serves(grad_out):
+        return single_cuda.probe_shift_backward(grad_out, probe, shift, probe_wanted)
     grad_probe, grad_shift = _allocate_gradients(grad_out, probe, shift, probe_wanted)
     ny, nx = grad_out.shape[-2:]
     ramp_y, ramp_x = ramps((ny, nx), -shift)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypedDict
 import torch
 
 from fastpty import reference
-from fastpty.ops import native
+from fastpty.ops import native, single_cuda
 from fastpty.ops.backend import has_kernel
 from fastpty.ops.checks import (
     check_complex,
@@ -37,9 +37,11 @@ def slice_transmit(
 ) -> torch.Tensor:
     """Multiply every wave by the object in its window.
 
-    Runs the native kernel on CPU tensors and :func:`fastpty.reference.slice_transmit` on others.
+    Runs a native kernel on CPU tensors and, in single precision, on CUDA, and
+    :func:`fastpty.reference.slice_transmit` elsewhere.
     Differentiable once in ``wave`` and ``obj_slice``; a gradient that nothing asks for is not
-    computed. The gradient of the object is the same to the last bit for every number of threads.
+    computed. The gradient of the object is the same to the last bit for every number of threads;
+    on CUDA in every run after ``torch.use_deterministic_algorithms(True)``.
 
     Parameters
     ----------
@@ -53,7 +55,8 @@ def slice_transmit(
     -------
     wave : [B, M, No, Ny, Nx].
     """
-    if has_kernel("slice_transmit", wave.device):
+    on_cuda = single_cuda.serves(wave, transforms=False)
+    if has_kernel("slice_transmit", wave.device) and (on_cuda or not wave.is_cuda):
         out: torch.Tensor = _slice_transmit(wave, obj_slice, corner)
         return out
     axes = _check(wave, obj_slice, corner)
@@ -110,16 +113,19 @@ def _allocate(wave: torch.Tensor, obj_slice: torch.Tensor, corner: torch.Tensor)
 @torch.library.custom_op(
     "fastpty::slice_transmit",
     mutates_args=(),
-    device_types="cpu",
+    device_types=("cpu", "cuda"),
     schema="(Tensor wave, Tensor obj_slice, Tensor corner) -> Tensor",
 )
 def _slice_transmit(
     wave: torch.Tensor, obj_slice: torch.Tensor, corner: torch.Tensor
 ) -> torch.Tensor:
-    from fastpty import _core
-
     out = _allocate(wave, obj_slice, corner)
     wave, obj_slice, corner = native.plain(wave), _rows_adjacent(obj_slice), native.plain(corner)
+    if single_cuda.serves(wave, transforms=False):
+        single_cuda.slice_transmit(wave, obj_slice, corner, out)
+        return out
+    from fastpty import _core
+
     native.follow_torch_threads()
     _core.slice_transmit_forward(
         **_shape(out),
@@ -162,7 +168,7 @@ def _allocate_gradients(
 @torch.library.custom_op(
     "fastpty::slice_transmit_backward",
     mutates_args=(),
-    device_types="cpu",
+    device_types=("cpu", "cuda"),
     schema="(Tensor grad_out, Tensor? wave, Tensor? obj_slice, Tensor corner, SymInt[] extent, "
     "bool wave_has_object_axis) -> (Tensor, Tensor)",
 )
@@ -174,14 +180,19 @@ def _slice_transmit_backward(
     extent: Sequence[int],
     wave_has_object_axis: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    from fastpty import _core
-
     grad_wave, grad_obj = _allocate_gradients(
         grad_out, wave, obj_slice, corner, extent, wave_has_object_axis
     )
     grad_out, corner = native.plain(grad_out), native.plain(corner)
     wave = wave if wave is None else native.plain(wave)
     obj_slice = obj_slice if obj_slice is None else _rows_adjacent(obj_slice)
+    if single_cuda.serves(grad_out, transforms=False):
+        single_cuda.slice_transmit_backward(
+            *(grad_out, wave, obj_slice, corner, extent, wave_has_object_axis, grad_wave, grad_obj)
+        )
+        return grad_wave, grad_obj
+    from fastpty import _core
+
     native.follow_torch_threads()
     _core.slice_transmit_backward(
         **_shape(grad_out),

@@ -4,7 +4,7 @@ There are three flavours: FAST, for the tests; SANITIZED, by AddressSanitizer an
 UndefinedBehaviorSanitizer; RACES, which reports every access to the emulator (races.h).
 
 Everything that was built is kept under ``build/emulator``, by a hash of what it was made from: the
-sources, every header they could include, the flags, the compiler. So a second run finds it, and
+source, the headers it includes, the flags, the compiler. So a second run finds it, and
 workers of pytest-xdist wait for one another's build instead of each doing its own.
 """
 
@@ -62,6 +62,7 @@ class Flavour:
     """Flags of one kind of build, and what a process that loads it needs in its environment."""
 
     compile: tuple[str, ...]
+    kernels: tuple[str, ...] = ()  # for .cu alone
     link: tuple[str, ...] = ()
     preload: tuple[str, ...] = ()
 
@@ -81,7 +82,9 @@ SANITIZED = Flavour(
     preload=("libasan.so", "libstdc++.so"),
 )
 # Not at the link: the library that takes the reports is races.h.
-RACES = Flavour(("-O1", "-g1", *ARITHMETIC, "-fsanitize=thread"))
+RACES = Flavour(
+    ("-O1", "-g1", *ARITHMETIC, "-DFASTPTY_EMULATOR_RACES"), kernels=("-fsanitize=thread",)
+)
 FLAVOURS = {"fast": FAST, "sanitized": SANITIZED, "races": RACES}
 
 JOBS = 2
@@ -176,18 +179,13 @@ def _linked(
     link: Sequence[str],
 ) -> Path:
     compile_flags = [*COMMON, *WARNINGS, *processor_flags(), *flavour.compile, *flags]
-    headers = _digest(
-        path
-        for folder in (csrc, EMULATOR)
-        for path in sorted(folder.rglob("*"))
-        if path.suffix in {".h", ".cuh"}
-    )
     paths = [f"-I{csrc}", f"-I{EMULATOR}"]
 
     def compile_one(source: Path) -> Path:
-        key = _hash(compiler_version(), *compile_flags, headers, _digest([source]))
-        command = ["g++", *compile_flags, *paths, "-x", "c++", "-c", str(source)]
-        return _once(f"{source.stem}-{key}.o", lambda out: _run([*command, "-o", str(out)]))
+        flags = [*compile_flags, *(flavour.kernels if source.suffix == ".cu" else ())]
+        command = ["g++", *flags, *paths, "-x", "c++", str(source)]
+        key = _hash(compiler_version(), *flags, _digest(_includes(command)))
+        return _once(f"{source.stem}-{key}.o", lambda out: _run([*command, "-c", "-o", str(out)]))
 
     with ThreadPoolExecutor(JOBS) as pool:
         objects = list(pool.map(compile_one, sources))
@@ -196,6 +194,13 @@ def _linked(
     stem, dot, suffix = name.partition(".")
     command = ["g++", *map(str, objects), *link_flags]
     return _once(f"{stem}-{key}{dot}{suffix}", lambda out: _run([*command, "-o", str(out)]))
+
+
+def _includes(command: list[str]) -> list[Path]:
+    """What a compilation reads: the source, and every header but those of the system."""
+    rule = _output(*command, "-MM", "-MT", "it")
+    words = rule.replace("\\\n", " ").split()
+    return [Path(word) for word in words[1:]]
 
 
 def _once(name: str, make: Callable[[Path], None]) -> Path:

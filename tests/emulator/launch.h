@@ -276,7 +276,7 @@ T* cluster_pointer(T* p, int rank) {
 
 // ------------------------------------------------------- what the compiler reports, see races.h
 
-#if defined(__SANITIZE_THREAD__)
+#if defined(FASTPTY_EMULATOR_RACES)
 FASTPTY_EMULATOR_UNSEEN inline void report(const void* address, std::size_t bytes, Access access,
                                            const void* code) {
   if (!in_kernel) return;
@@ -289,7 +289,7 @@ inline void report(const void*, std::size_t, Access, const void*) {}
 
 }  // namespace emulator
 
-#if defined(__SANITIZE_THREAD__)
+#if defined(FASTPTY_EMULATOR_RACES)
 #  define FASTPTY_EMULATOR_HOOK(name, ...) \
     extern "C" __attribute__((used, no_sanitize("thread"))) inline void name(__VA_ARGS__)
 #  define FASTPTY_EMULATOR_ACCESS(size)                                                    \
@@ -314,7 +314,7 @@ FASTPTY_EMULATOR_HOOK(__tsan_init, ) {}
 FASTPTY_EMULATOR_HOOK(__tsan_func_entry, void*) {}
 FASTPTY_EMULATOR_HOOK(__tsan_func_exit, void*) {}
 FASTPTY_EMULATOR_HOOK(__tsan_vptr_update, void*, void*) {}
-// That a static variable has been set up: asked by whoever uses it.
+// That a static variable of the host's part has been set up: asked by whoever uses it.
 extern "C" __attribute__((used, no_sanitize("thread"))) inline char __tsan_atomic8_load(
     const volatile void* p, int) {
   return *static_cast<const volatile char*>(p);

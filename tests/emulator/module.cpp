@@ -11,6 +11,7 @@ using namespace py::literals;
 
 PYBIND11_MODULE(_emulated, m) {
   fastpty::bind_cuda(m);
+  fastpty::bind_cuda_ops(m);
   m.def(
       "set_device",
       [](int capability, int shared_bytes, int multiprocessors, int cache_bytes) {

@@ -25,7 +25,7 @@ namespace emulator {
 
 enum class Access : unsigned char { read, write, atomic };
 
-#if defined(__SANITIZE_THREAD__)
+#if defined(FASTPTY_EMULATOR_RACES)
 constexpr bool kFindsRaces = true;
 #  define FASTPTY_EMULATOR_UNSEEN __attribute__((no_sanitize("thread")))
 #else
