@@ -29,6 +29,11 @@ WINDOW = (4, 5)
 
 @pytest.fixture
 def model() -> Model:
+    return some_model()
+
+
+def some_model() -> Model:
+    """Two object modes."""
     generator = torch.Generator().manual_seed(0)
     amplitude, phase = torch.randn(2, 2, 2, 8, 9, generator=generator)
     return Model(
@@ -116,31 +121,3 @@ def test_another_misfit_alone(model: Model, name: str) -> None:
     assert list(terms) == [name]
     (gradient,) = torch.autograd.grad(total, intensity)
     assert gradient[:, MASK].any()
-
-
-@pytest.mark.gpu
-def test_a_graph_holds_every_term(model: Model) -> None:
-    """What it replays is what is found without it."""
-    for name in ("amplitude", "phase", "probe", "corner", "occupancy"):
-        setattr(model, name, getattr(model, name).cuda())
-    intensity, measured = (tensor.cuda() for tensor in some_patterns())
-    unknowns = [intensity.requires_grad_(), model.phase.requires_grad_()]
-    index, mask, config = INDEX.cuda(), MASK.cuda(), LossConfig(**SETTINGS)
-
-    def step() -> list[torch.Tensor]:
-        loss, _ = total_loss(config, model, index, intensity, measured, mask)
-        return [loss.detach(), *torch.autograd.grad(loss, unknowns)]
-
-    aside = torch.cuda.Stream()
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
-        step()
-    torch.cuda.current_stream().wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        found = step()
-    with torch.no_grad():
-        intensity.mul_(1.5)
-    graph.replay()
-    for one, other in zip(found, step(), strict=True):
-        torch.testing.assert_close(one, other, **tolerance("sum", torch.float32))
