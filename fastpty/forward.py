@@ -5,25 +5,39 @@ from __future__ import annotations
 import torch
 
 from fastpty.model import Model
-from fastpty.ops import fused, multislice_intensity, raise_device_errors
+from fastpty.ops import fused, multislice_intensity, probe_shift, raise_device_errors
 
 __all__ = ["raise_device_errors", "runs_fused", "simulate_patterns", "wave_memory"]
 
 
 def simulate_patterns(model: Model, index: torch.Tensor) -> torch.Tensor:
     """Scaled intensity [B, Ny, Nx] at the scan positions ``index`` [B], corner order."""
-    return multislice_intensity(
-        model.probe,
+    intensity = multislice_intensity(
+        _illumination(model),
         (model.amplitude, model.phase),
         model.corner[index],
         model.shift[index],
         # A single slice is never propagated: in pixel units these three have no meaning.
         model.thickness or 0.0,
         model.tilt,
+        model.occupancy,
         wavelength=model.wavelength or 1.0,
         pixel_size=model.pixel_size or 1.0,
         model=model.propagator,
     )
+    if model.detector_blur is None:
+        return intensity
+    blur_y, blur_x = model.detector_blur
+    return blur_y @ intensity @ blur_x
+
+
+def _illumination(model: Model) -> torch.Tensor:
+    """Probe modes [K M, Ny, Nx]: the model's, from each of the K points of its source."""
+    if model.source is None:
+        return model.probe
+    shift, weight = model.source
+    modes = probe_shift(model.probe, shift) * weight.sqrt()[:, None, None, None]
+    return modes.flatten(0, 1)
 
 
 def runs_fused(model: Model) -> bool:
@@ -34,8 +48,11 @@ def runs_fused(model: Model) -> bool:
 def wave_memory(model: Model, batch: int) -> int:
     """Bytes of waves that exist at once between the forward and backward of a batch, estimated."""
     object_modes, slices = model.phase.shape[:2]
+    probe = model.probe
+    if model.source is not None:  # as many modes as there will be; only the shape matters
+        probe = probe[:1].expand(len(probe) * len(model.source[1]), -1, -1)
     if runs_fused(model):
-        return fused.memory(model.probe, object_modes, slices, batch)
+        return fused.memory(probe, object_modes, slices, batch)
     # The single operations keep the wave before and after each propagation; about four more live
     # at the detector and in the transforms' work space.
-    return (2 * slices + 4) * batch * object_modes * model.probe.nbytes
+    return (2 * slices + 4) * batch * object_modes * probe.nbytes

@@ -27,6 +27,10 @@ class Model:
     tilt : [1, 2] mrad, None for none.
     wavelength, pixel_size : Angstrom; None in pixel units.
     propagator : "angular_spectrum" or "fresnel".
+    occupancy : [No] weight of each object mode; None: 1 for each.
+    source : (shift [K, 2] px, weight [K]) of the points of a finite source; None: a point.
+    detector_blur : symmetric matrices ([Ny, Ny], [Nx, Nx]) of the detector's point spread in
+        corner order; None: none.
     """
 
     amplitude: torch.Tensor
@@ -41,6 +45,9 @@ class Model:
     wavelength: float | None = None
     pixel_size: tuple[float, float] | None = None
     propagator: str = "angular_spectrum"
+    occupancy: torch.Tensor | None = None
+    source: tuple[torch.Tensor, torch.Tensor] | None = None
+    detector_blur: tuple[torch.Tensor, torch.Tensor] | None = None
 
     @property
     def unknowns(self) -> dict[str, torch.Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -19,6 +20,9 @@ __all__ = ["Finding", "Memory", "estimate_memory", "preflight"]
 LEAST_OVERLAP = 0.5
 # Even a point-like reflection spreads over its neighbours by more than a tenth.
 HOT = 10.0
+
+# Of the average over a source, relative to that of a point.
+LARGEST_SOURCE_ERROR = 0.05
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,10 @@ def preflight(run: Reconstruction) -> list[Finding]:
     if run.config.beam is not None:
         findings.append(_disc(run))
     findings += [_probe(run), _canvas(run), _memory(run)]
+    if run.model.source is not None:
+        findings.append(_source(run, run.model.source))
+    if run.config.loss.similarity is not None:
+        findings.append(_similarity(run))
     return findings
 
 
@@ -138,6 +146,29 @@ def _canvas(run: Reconstruction) -> Finding:
             depth = 2 * run.measurements.wavelength / (beam.semiangle_mrad * 1e-3) ** 2
             text += f" (aperture-limited depth resolution {depth:.3g} A)"
     return Finding("object", text)
+
+
+def _source(run: Reconstruction, source: tuple[Any, Any]) -> Finding:
+    """How well the points stand for the source: on a pattern's dependence on the position, at
+    frequencies up to that of the aperture's radius, where the interference of discs is largest."""
+    shift, weight = (tensor.double().cpu().numpy() for tensor in source)
+    modes = len(run.model.probe)
+    text = f"{len(weight)} points, so {modes * len(weight)} modes instead of {modes}"
+    beam, pixel, wavelength = run.config.beam, run.measurements.pixel_size, run.model.wavelength
+    if beam is None or pixel is None or wavelength is None:
+        return Finding("source", text)
+    size = run.config.probe.source_size
+    omega = 2 * np.pi * np.linspace(0, beam.semiangle_mrad * 1e-3 / wavelength, 65)
+    found = np.cos(omega[:, None] * shift[:, 0] * pixel[0]) @ weight
+    error = float(np.abs(found - np.exp(-0.5 * (omega * size) ** 2)).max())
+    few = f"they are off by {100 * error:.0f} % at the aperture's edge: more probe.source_points"
+    return Finding("source", text, few if error > LARGEST_SOURCE_ERROR else "")
+
+
+def _similarity(run: Reconstruction) -> Finding:
+    modes = len(run.model.phase)
+    warning = "" if modes > 1 else "one object mode has nothing to be similar to: it is always zero"
+    return Finding("loss.similarity", f"between {modes} object modes", warning)
 
 
 @dataclass(frozen=True)

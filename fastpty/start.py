@@ -9,11 +9,18 @@ import torch
 from numpy.typing import NDArray
 
 from fastpty.config import ReconConfig
+from fastpty.config.model import DetectorConfig, ProbeConfig
 from fastpty.errors import ConfigError, DataError
 from fastpty.measurements import Measurements
 from fastpty.measurements.load import load_file
 from fastpty.model import Model
-from fastpty.optics import Aberrations, focused_probe, hermite_modes
+from fastpty.optics import (
+    Aberrations,
+    detector_blur,
+    focused_probe,
+    hermite_modes,
+    source_points,
+)
 
 __all__ = ["start_model"]
 
@@ -54,7 +61,28 @@ def start_model(
         wavelength=measurements.wavelength,
         pixel_size=measurements.pixel_size,
         propagator=config.object.propagator,
+        source=_source(config.probe, measurements.pixel_size, device),
+        detector_blur=_detector_blur(config.detector, probe.shape[1:], device),
     )
+
+
+def _source(
+    section: ProbeConfig, pixel_size: tuple[float, float] | None, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor] | None:
+    if section.source_size == 0:
+        return None
+    points = source_points(section.source_size, section.source_points, pixel_size or 1.0)
+    shift, weight = (tensor.float().to(device) for tensor in points)
+    return shift, weight
+
+
+def _detector_blur(
+    section: DetectorConfig, window: tuple[int, ...], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor] | None:
+    if section.blur == 0:
+        return None
+    blur_y, blur_x = (detector_blur(n, section.blur).float().to(device) for n in window)
+    return blur_y, blur_x
 
 
 def _start_probe(

@@ -11,7 +11,7 @@ import torch
 
 from fastpty import reference
 from fastpty.engines import gradient
-from fastpty.loss.gaussian import FLOOR
+from fastpty.loss.misfit import FLOOR
 from fastpty.recon import Reconstruction
 from tests.recon_cases import PIXEL, THICKNESS, Tiny, make_tiny, tiny_run
 from tests.tolerances import tolerance
@@ -184,6 +184,24 @@ def test_the_loss_is_the_sum_of_its_weighted_terms(tiny: Tiny) -> None:
     simulated = gradient.simulate_patterns(run.model, everything).sqrt()
     misfit = (simulated - measured).square().mean((1, 2)).sqrt() / measured.mean((1, 2))
     assert report.terms["gaussian"] == pytest.approx(2 * float(misfit.mean()), rel=rel)
+
+
+@pytest.mark.parametrize("name", ["poisson", "pacbed"])
+def test_every_misfit_drives_a_fit(tiny: Tiny, name: str) -> None:
+    """Alone, and with everything between object and counts switched on."""
+    run = tiny_run(
+        tiny,
+        loss={"gaussian": False, name: True, "sparse": True, "similarity": True},
+        probe={"source_size": 0.1, "source_points": 2},
+        detector={"blur": 0.5},
+    )
+    before = _copies(run)
+    reports = [run.engine.run_iteration(iteration) for iteration in (1, 2, 3, 4)]
+    assert list(reports[0].terms) == [name, "sparse", "similarity"]
+    assert reports[-1].terms[name] < reports[0].terms[name]
+    assert reports[-1].terms["similarity"] == 0
+    for unknown, tensor in run.model.unknowns.items():
+        assert not torch.equal(tensor, before[unknown]), unknown
 
 
 def test_a_short_last_batch_counts_by_its_patterns(

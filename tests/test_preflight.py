@@ -85,6 +85,39 @@ def test_settings_that_look_wrong(
     assert message in warnings[subject]
 
 
+def test_a_similarity_of_one_object_mode(tiny: Tiny) -> None:
+    """Only where the config asks for it."""
+    warnings = _warnings(preflight(tiny_run(tiny, loss={"similarity": True})))
+    assert warnings == {
+        "loss.similarity": "one object mode has nothing to be similar to: it is always zero"
+    }
+
+
+@pytest.mark.parametrize(("points", "off"), [(2, "18"), (3, None)])
+def test_the_points_of_a_source(tiny: Tiny, points: int, off: str | None) -> None:
+    run = tiny_run(tiny, probe={"source_size": 0.3, "source_points": points})
+    (finding,) = (f for f in preflight(run) if f.subject == "source")
+    assert finding.text == f"{points**2} points, so {2 * points**2} modes instead of 2"
+    if off is None:
+        assert not finding.warning
+    else:
+        assert finding.warning.startswith(f"they are off by {off} % at the aperture's edge")
+
+
+def test_the_points_of_a_source_in_pixel_units(tiny: Tiny) -> None:
+    run = tiny_run(tiny, probe={"source_size": 0.3})
+    run.config.beam = None
+    (finding,) = (f for f in preflight(run) if f.subject == "source")
+    assert not finding.warning
+
+
+def test_the_points_of_a_source_take_memory(tiny: Tiny) -> None:
+    """As much as so many modes do."""
+    of_source = tiny_run(tiny, probe={"modes": 2, "source_size": 0.1, "source_points": 2})
+    of_modes = tiny_run(tiny, probe={"modes": 8, "mode_power": 0.01})
+    assert estimate_memory(of_source).waves == estimate_memory(of_modes).waves
+
+
 def test_a_disc_off_the_centre(tiny: Tiny, tmp_path: Path) -> None:
     moved = _with_patterns(tiny, tmp_path, np.roll(tiny.patterns, 3, axis=1))
     warnings = _warnings(preflight(tiny_run(moved)))

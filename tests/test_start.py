@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from fastpty.errors import ConfigError, DataError
+from fastpty.optics import detector_blur
 from tests.recon_cases import PIXEL, SCAN, STEP, WINDOW, Tiny, make_tiny, tiny_run
 from tests.tolerances import bound, tolerance
 
@@ -75,6 +76,46 @@ def test_tilt_only_where_it_is_not_zero(tiny: Tiny) -> None:
     tilt = tiny_run(tiny, object={"tilt_mrad": [0, -2.5]}).model.tilt
     assert tilt is not None
     assert tilt.tolist() == [[0.0, -2.5]]
+
+
+def test_a_source_only_where_it_has_a_size(tiny: Tiny) -> None:
+    assert tiny_run(tiny, probe={"source_points": 5}).model.source is None
+    source = tiny_run(tiny, probe={"source_size": 0.2, "source_points": 4}).model.source
+    assert source is not None
+    shift, weight = source
+    assert len(shift) == len(weight) == 16
+    assert shift.dtype == weight.dtype == torch.float32
+    spread = (weight[:, None] * shift.square()).sum(0).sqrt()
+    expected = torch.full((2,), 0.2 / PIXEL)
+    torch.testing.assert_close(spread, expected, **tolerance("sum", torch.float32))
+
+
+def test_a_source_in_pixel_units(tiny: Tiny) -> None:
+    run = tiny_run(
+        tiny,
+        units="pixel",
+        beam=None,
+        calibration=None,
+        object={"slices": 1},
+        scan={"step": [2.5, 2.75]},
+        probe={
+            "start": {"path": str(tiny.folder / "tiny.h5"), "dataset": "probe"},
+            "source_size": 0.5,
+        },
+    )
+    assert run.model.source is not None
+    shift, weight = run.model.source
+    spread = (weight[:, None] * shift.square()).sum(0).sqrt()
+    torch.testing.assert_close(spread, torch.full((2,), 0.5), **tolerance("sum", torch.float32))
+
+
+def test_detector_blur_only_where_there_is_some(tiny: Tiny) -> None:
+    assert tiny_run(tiny).model.detector_blur is None
+    blur = tiny_run(tiny, detector={"blur": 0.7}).model.detector_blur
+    assert blur is not None
+    assert [matrix.shape for matrix in blur] == [(n, n) for n in WINDOW]
+    for matrix, n in zip(blur, WINDOW, strict=True):
+        assert torch.equal(matrix, detector_blur(n, 0.7).float())
 
 
 def test_a_single_slice_has_no_thickness(tiny: Tiny) -> None:

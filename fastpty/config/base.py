@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
-__all__ = ["Section", "sections_of"]
+__all__ = ["Section", "Switchable", "sections_of"]
 
 
 def sections_of(annotation: Any) -> list[type[BaseModel]]:
@@ -36,6 +36,21 @@ class Section(BaseModel):
         if plain and _holds_bool(value):
             raise ValueError(f"cannot be switched on or off; found {value!r}")
         return value
+
+
+class Switchable(Section):
+    """Base of sections whose entries are on, off, or given in part.
+
+    A part that is given keeps its other defaults and is ON: only ``off`` (false, null) switches
+    an entry off.
+    """
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _switch(cls, value: Any) -> Any:
+        if value is True:
+            return {}
+        return None if value is False else value
 
 
 def _holds_bool(value: Any) -> bool:

@@ -9,7 +9,9 @@ from pydantic import Field, model_validator
 from fastpty.config.base import Section
 from fastpty.config.data import ArrayFile
 
-__all__ = ["ObjectConfig", "ProbeConfig"]
+__all__ = ["DetectorConfig", "ObjectConfig", "ProbeConfig"]
+
+NonNegative = Annotated[float, Field(ge=0)]
 
 
 class ObjectConfig(Section):
@@ -45,6 +47,13 @@ class ProbeConfig(Section):
         None,
         description="[Ny, Nx] or [M, Ny, Nx] complex, centre at N//2; null: from the beam section",
     )
+    source_size: NonNegative = Field(
+        0.0,
+        description="standard deviation of its source's image, Angstrom (or px); 0: a point",
+    )
+    source_points: Annotated[int, Field(ge=2, le=9)] = Field(
+        3, description="points per axis that stand for the source; costs their square in modes"
+    )
 
     @model_validator(mode="after")
     def _first_mode_leads(self) -> ProbeConfig:
@@ -55,3 +64,11 @@ class ProbeConfig(Section):
                 f"{first:g} for the first, which must lead"
             )
         return self
+
+
+class DetectorConfig(Section):
+    """What the detector does to an intensity."""
+
+    blur: NonNegative = Field(
+        0.0, description="standard deviation of its point spread, detector pixels; 0: none"
+    )

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from fastpty.config.base import Section
 from fastpty.config.data import BeamConfig, CalibrationConfig, DataConfig, ScanConfig
-from fastpty.config.model import ObjectConfig, ProbeConfig
+from fastpty.config.model import DetectorConfig, ObjectConfig, ProbeConfig
 from fastpty.config.solve import ConstraintsConfig, LossConfig, OptimiseConfig, OutputConfig
 
 __all__ = ["ReconConfig"]
@@ -28,6 +28,9 @@ class ReconConfig(Section):
     scan: ScanConfig = Field(description="the scan positions")
     object: ObjectConfig = Field(default_factory=ObjectConfig, description="the specimen")
     probe: ProbeConfig = Field(default_factory=ProbeConfig, description="the illumination")
+    detector: DetectorConfig = Field(
+        default_factory=DetectorConfig, description="between the intensity and the counts"
+    )
     loss: LossConfig = Field(default_factory=LossConfig, description="what is minimised")
     constraints: ConstraintsConfig = Field(
         default_factory=ConstraintsConfig, description="applied at the end of an iteration"

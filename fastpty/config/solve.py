@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from fastpty.config.base import Section
+from fastpty.config.base import Section, Switchable
+from fastpty.config.loss import (
+    GaussianLossConfig,
+    LossConfig,
+    PacbedLossConfig,
+    PoissonLossConfig,
+    SimilarityLossConfig,
+    SparseLossConfig,
+)
 
 __all__ = [
     "AmplitudeClampConfig",
@@ -18,8 +26,11 @@ __all__ = [
     "LossConfig",
     "OptimiseConfig",
     "OutputConfig",
+    "PacbedLossConfig",
     "ParameterConfig",
+    "PoissonLossConfig",
     "ProbeParameterConfig",
+    "SimilarityLossConfig",
     "SparseLossConfig",
 ]
 
@@ -29,45 +40,6 @@ Iteration = Annotated[int, Field(ge=1)]
 # Adam moves a value by about this much per batch: nothing in radians or pixels needs more, and
 # float32 overflows in the end.
 LearningRate = Annotated[float, Field(ge=0, le=1e3)]
-
-
-class _Switchable(Section):
-    """Base of sections whose entries are on, off, or given in part.
-
-    A part that is given keeps its other defaults and is ON: only ``off`` (false, null) switches
-    an entry off.
-    """
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _switch(cls, value: Any) -> Any:
-        if value is True:
-            return {}
-        return None if value is False else value
-
-
-class GaussianLossConfig(Section):
-    """sqrt(mean((I^p - M^p)^2)) / mean(M^p)."""
-
-    weight: Positive = Field(1.0, description="share in the total loss")
-    power: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.5, description="p; 0.5 compares amplitudes"
-    )
-
-
-class SparseLossConfig(Section):
-    """mean |phase| over the voxels that the batch illuminates, as often as it does."""
-
-    weight: Positive = Field(0.1, description="share in the total loss")
-
-
-class LossConfig(_Switchable):
-    """The misfit that is minimised: a weighted sum."""
-
-    gaussian: GaussianLossConfig = Field(
-        default_factory=GaussianLossConfig, description="misfit to the measured patterns"
-    )
-    sparse: SparseLossConfig | None = Field(None, description="pulls the phase towards zero")
 
 
 class ConstraintConfig(Section):
@@ -109,7 +81,7 @@ class AmplitudeClampConfig(ConstraintConfig):
         return self
 
 
-class ConstraintsConfig(_Switchable):
+class ConstraintsConfig(Switchable):
     """Applied at the end of an iteration, in this order. Each: a mapping, on, or off."""
 
     orthogonal_modes: ConstraintConfig | None = Field(

@@ -1,8 +1,21 @@
-"""mean |phase| over the patches of a batch, without the patches."""
+"""(mean |phase|^n)^(1/n) over the patches of a batch, without the patches.
+
+With the weight w of a voxel, the share of the patches' voxels that it is, and for each object mode
+of occupancy o, m = max |phase|, u = |phase| / m and S = sum w u^n::
+
+    L         = sum over modes of o m S^(1/n)
+    dL/dphase = o w u^(n - 1) S^(1/n - 1) sign(phase)
+
+The division by m keeps powers of small phases within the range of single precision.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
+
+from fastpty.loss.prepared import Result, prepared
 
 __all__ = ["coverage", "sparse_loss"]
 
@@ -24,19 +37,52 @@ def coverage(
     return impulses.cumsum(0).cumsum(1)[:height, :width]
 
 
-def sparse_loss(phase: torch.Tensor, corner: torch.Tensor, window: tuple[int, int]) -> torch.Tensor:
-    """Mean |phase| over the voxels of every patch, summed over object modes.
+def sparse_loss(
+    phase: torch.Tensor,
+    corner: torch.Tensor,
+    window: tuple[int, int],
+    power: float = 1.0,
+    occupancy: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """(mean |phase|^n)^(1/n) over the voxels of every patch, summed over object modes with their
+    occupancies; differentiable in ``phase``.
 
     Equal to the average over the overlapping patches [B, No, Nz, Ny, Nx]: each voxel is weighted
-    with the number of patches that hold it.
+    with the number of patches that hold it. Nothing waits for the device, so a CUDA graph may hold
+    it.
 
     Parameters
     ----------
     phase : [No, Nz, Y, X] rad.
     corner : [B, 2] int64.
     window : (Ny, Nx).
+    power : n, at least 1.
+    occupancy : [No]; None: 1 for each.
     """
-    canvas = (phase.shape[-2], phase.shape[-1])
-    voxels = corner.shape[0] * phase.shape[1] * window[0] * window[1]
-    weight = coverage(corner, window, canvas).to(phase.dtype) / voxels
-    return (phase.abs().sum((0, 1)) * weight).sum()
+
+    def compute(wanted: Sequence[bool]) -> Result:
+        voxels = len(corner) * phase.shape[1] * window[0] * window[1]
+        canvas = (phase.shape[-2], phase.shape[-1])
+        weight = coverage(corner, window, canvas).to(phase.dtype) / voxels
+        size = phase.abs()
+        peak = size.new_ones(len(phase), 1, 1, 1)
+        if power != 1:
+            size.mul_(weight > 0)  # a phase that no patch holds would set the scale
+            tiny = torch.finfo(size.dtype).tiny
+            peak = size.amax((1, 2, 3), keepdim=True).clamp(min=tiny)
+            size.div_(peak)
+        terms = size.pow(power) if power != 1 else size
+        # By rows, columns and slices: the same roundings for any number of threads.
+        sums = (terms * weight).sum(-1).sum(-1).sum(-1)[:, None, None, None]
+        share = peak.new_ones(()) if occupancy is None else occupancy[:, None, None, None]
+        value = (share * peak * sums.pow(1 / power)).sum()
+        if not wanted[0]:
+            return value, [None]
+        factor = share * weight
+        if power != 1:
+            # At least one voxel has u = 1, unless all are zero and the factor below is, too.
+            least = torch.finfo(size.dtype).eps / voxels
+            factor = factor * sums.clamp(min=least).pow(1 / power - 1) * size.pow(power - 1)
+        return value, [phase.sign().mul_(factor)]
+
+    return prepared(compute, phase)

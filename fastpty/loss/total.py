@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from fastpty.config.solve import LossConfig
+from fastpty.config.loss import LossConfig
 from fastpty.loss.gaussian import gaussian_loss
+from fastpty.loss.pacbed import pacbed_loss
+from fastpty.loss.poisson import poisson_loss
+from fastpty.loss.similarity import similarity_loss
 from fastpty.loss.sparse import sparse_loss
 from fastpty.model import Model
 
@@ -21,11 +24,33 @@ def total_loss(
     mask: torch.Tensor | None,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """(sum, weighted terms by name) for the batch ``index``."""
-    gaussian = config.gaussian
-    terms = {"gaussian": gaussian.weight * gaussian_loss(intensity, measured, gaussian.power, mask)}
-    if config.sparse is not None:
-        window = (model.probe.shape[-2], model.probe.shape[-1])
-        terms["sparse"] = config.sparse.weight * sparse_loss(
-            model.phase, model.corner[index], window
+    terms = {}
+    if (gaussian := config.gaussian) is not None:
+        terms["gaussian"] = gaussian.weight * gaussian_loss(
+            intensity, measured, gaussian.power, mask, eps=gaussian.eps, form=gaussian.form
+        )
+    if (poisson := config.poisson) is not None:
+        terms["poisson"] = poisson.weight * poisson_loss(
+            intensity, measured, poisson.power, mask, eps=poisson.eps
+        )
+    if (pacbed := config.pacbed) is not None:
+        terms["pacbed"] = pacbed.weight * pacbed_loss(
+            intensity, measured, pacbed.power, mask, eps=pacbed.eps
+        )
+    window = (model.probe.shape[-2], model.probe.shape[-1])
+    if (sparse := config.sparse) is not None:
+        terms["sparse"] = sparse.weight * sparse_loss(
+            model.phase, model.corner[index], window, sparse.power, model.occupancy
+        )
+    if (similarity := config.similarity) is not None:
+        terms["similarity"] = similarity.weight * similarity_loss(
+            model.amplitude,
+            model.phase,
+            model.corner[index],
+            window,
+            parts=similarity.parts,
+            blur=similarity.blur,
+            blocks=similarity.blocks,
+            occupancy=model.occupancy,
         )
     return torch.stack(list(terms.values())).sum(), terms

@@ -35,7 +35,7 @@ from tests.config.complete import check
         ("data.mask=m.npy", "data.mask: must be a mapping with the fields path, dataset; found"),
         ("data=null", "data: is needed and cannot be off. Give its fields: path, dataset"),
         ("object=off", "object: is needed and cannot be off. Leave it out for its defaults."),
-        ("loss.gaussian=off", "loss.gaussian: is needed and cannot be off. Leave it out"),
+        ("optimise.phase=off", "optimise.phase: is needed and cannot be off. Leave it out"),
         ("beam.aberrations=3", "beam.aberrations: must be a mapping of names to values; found 3."),
         ("beam.aberrations.Cs=x", "beam.aberrations.Cs: must be a number; found 'x'."),
         ("units=px", "units: must be 'angstrom' or 'pixel'; found 'px'."),

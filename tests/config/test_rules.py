@@ -32,7 +32,20 @@ def test_the_smallest_configs_are_complete() -> None:
         ("probe.mode_power", "0"),
         ("loss.gaussian.weight", "0"),
         ("loss.gaussian.power", "0"),
+        ("probe.source_size", "-0.1"),
+        ("probe.source_points", "1"),
+        ("detector.blur", "-0.1"),
+        ("loss.gaussian.eps", "1e-16"),
+        ("loss.poisson.weight", "0"),
+        ("loss.poisson.power", "0"),
+        ("loss.poisson.eps", "0"),
+        ("loss.pacbed.weight", "0"),
+        ("loss.pacbed.power", "0"),
+        ("loss.pacbed.eps", "1e-16"),
         ("loss.sparse.weight", "0"),
+        ("loss.sparse.power", "0.9"),
+        ("loss.similarity.weight", "0"),
+        ("loss.similarity.blur", "-1"),
         ("constraints.blur_xy.std", "0"),
         ("constraints.blur_z.std", "0"),
         ("constraints.blur_z.every", "0"),
@@ -57,7 +70,13 @@ def test_lower_bounds(field: str, low: str) -> None:
     ("field", "high", "words"),
     [
         ("probe.mode_power", "1", "less than 1"),
+        ("probe.source_points", "10", "at most 9"),
         ("loss.gaussian.power", "1.5", "at most 1"),
+        ("loss.gaussian.eps", "2", "at most 1"),
+        ("loss.poisson.power", "1.5", "at most 1"),
+        ("loss.poisson.eps", "2", "at most 1"),
+        ("loss.pacbed.power", "1.5", "at most 1"),
+        ("loss.pacbed.eps", "2", "at most 1"),
         ("optimise.phase.lr", "1001", "at most 1000"),
         ("optimise.probe.lr", "1001", "at most 1000"),
         ("output.snapshot_patterns", "65", "at most 64"),
@@ -104,6 +123,12 @@ def test_a_switch_in_a_list_is_no_number() -> None:
             ["constraints.amplitude_clamp={low: 1.1, high: 1.0}"],
             r"^constraints\.amplitude_clamp: low = 1\.1 must be below high = 1\.",
         ),
+        (
+            ["loss.gaussian=off"],
+            "^loss: gaussian, poisson, pacbed are all off, so nothing is fitted .* switch one",
+        ),
+        (["loss.gaussian=off", "loss.sparse=on"], "^loss: gaussian, poisson, pacbed are all off"),
+        (["loss.similarity.blocks=[1, 0, 1]"], r"^loss\.similarity\.blocks\.1: must be at least 1"),
         (["beam.aberrations.defoucs=5"], r"^beam\.aberrations: unknown name 'defoucs'; did you"),
         (["beam.aberrations={C10: 1, defocus: 1}"], r"^beam\.aberrations: .* both set C10"),
         (["beam=null"], "beam is needed; without lengths use units: pixel"),
@@ -169,11 +194,21 @@ def test_other_constraints_stay_as_they_are(name: str) -> None:
     assert changed == check().constraints.model_dump(exclude={name})
 
 
+@pytest.mark.parametrize("name", ["poisson", "pacbed", "sparse", "similarity"])
 @pytest.mark.parametrize("given", ["on", "{}"])
-def test_the_sparse_loss_is_switched_like_a_constraint(given: str) -> None:
-    assert check().loss.sparse is None
-    assert check(f"loss.sparse={given}").loss.sparse.weight == 0.1
-    assert check("loss.sparse={weight: 2}", "loss.sparse=off").loss.sparse is None
+def test_a_loss_is_switched_like_a_constraint(name: str, given: str) -> None:
+    assert getattr(check().loss, name) is None
+    section = getattr(check(f"loss.{name}={given}").loss, name)
+    assert section == type(section)()
+    assert getattr(check(f"loss.{name}.weight=2").loss, name) == type(section)(weight=2)
+    off = check(f"loss.{name}={{weight: 2}}", f"loss.{name}=off")
+    assert getattr(off.loss, name) is None
+
+
+@pytest.mark.parametrize("other", ["poisson", "pacbed"])
+def test_the_gaussian_loss_may_be_replaced(other: str) -> None:
+    assert check().loss.gaussian is not None
+    assert check("loss.gaussian=off", f"loss.{other}=on").loss.gaussian is None
 
 
 @pytest.mark.parametrize("value", ["3", "yes please", "[1]"])

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 
+from fastpty.config.loss import LossConfig
+from fastpty.loss import total_loss
 from fastpty.loss.gaussian import gaussian_loss
 from fastpty.loss.sparse import coverage, sparse_loss
 from tests.gpu.on_device import no_wait, recorded
+from tests.loss import test_total as small
 from tests.tolerances import tolerance
 
 pytestmark = pytest.mark.gpu
@@ -79,6 +84,46 @@ def test_sparse_as_a_graph(cuda: torch.device) -> None:
 
     graph, results = recorded(step)
     corner.copy_(corner.flip(0, 1))
+    graph.replay()
+    for f, e in zip(results, step(), strict=True):
+        torch.testing.assert_close(f, e, **tolerance("sum", torch.float32))
+
+
+def every_term(device: torch.device) -> tuple[torch.Tensor, Callable[[], list[torch.Tensor]]]:
+    """The intensity, and what finds total, terms and gradients of all losses at once."""
+    model = small.some_model()
+    for name in ("amplitude", "phase", "probe", "corner", "occupancy"):
+        setattr(model, name, getattr(model, name).to(device))
+    intensity, measured = (tensor.to(device) for tensor in small.some_patterns())
+    unknowns = [intensity, model.amplitude, model.phase]
+    for tensor in unknowns:
+        tensor.requires_grad_()
+    index, mask = small.INDEX.to(device), small.MASK.to(device)
+    settings = {**small.SETTINGS, "similarity": {**small.SETTINGS["similarity"], "parts": "both"}}
+    config = LossConfig(**settings)
+
+    def step() -> list[torch.Tensor]:
+        loss, terms = total_loss(config, model, index, intensity, measured, mask)
+        values = [value.detach() for value in (loss, *terms.values())]
+        return [*values, *torch.autograd.grad(loss, unknowns)]
+
+    return intensity, step
+
+
+def test_every_term(device: torch.device) -> None:
+    _, expected = every_term(torch.device("cpu"))
+    _, step = every_term(device)
+    with no_wait():
+        found = step()
+    for f, e in zip(found, expected(), strict=True):
+        torch.testing.assert_close(f.cpu(), e, **tolerance("sum", torch.float32))
+
+
+def test_every_term_as_a_graph(cuda: torch.device) -> None:
+    intensity, step = every_term(cuda)
+    graph, results = recorded(step)
+    with torch.no_grad():
+        intensity.mul_(1.7)
     graph.replay()
     for f, e in zip(results, step(), strict=True):
         torch.testing.assert_close(f, e, **tolerance("sum", torch.float32))
