@@ -1,6 +1,6 @@
 """Compiles CUDA sources as C++ for the emulator: into programs, and into the module ``_emulated``.
 
-There are three flavours: FAST, for the tests; SANITIZED, by AddressSanitizer and
+The flavours: FAST, for the tests; QUICK, not optimised; SANITIZED, by AddressSanitizer and
 UndefinedBehaviorSanitizer; RACES, which reports every access to the emulator (races.h).
 
 Everything that was built is kept under ``build/emulator``, by a hash of what it was made from: the
@@ -21,7 +21,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ __all__ = [
     "FAST",
     "FLAVOURS",
     "MISSING",
+    "QUICK",
     "RACES",
     "ROOT",
     "SANITIZED",
@@ -45,7 +46,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CSRC = ROOT / "csrc"
 EMULATOR = ROOT / "tests" / "emulator"
 CACHE = ROOT / "build" / "emulator"
-KEPT_SECONDS = 7 * 24 * 3600  # since a file was last asked for
+KEPT_SECONDS = 2 * 24 * 3600  # since a file was last asked for
 
 COMMON = ["-std=c++17", "-DFASTPTY_EMULATOR", "-pthread", "-fPIC"]
 WARNINGS = ["-Wall", "-Wextra", "-Wno-unknown-pragmas"]
@@ -85,6 +86,8 @@ SANITIZED = Flavour(
 RACES = Flavour(
     ("-O1", "-g1", *ARITHMETIC, "-DFASTPTY_EMULATOR_RACES"), kernels=("-fsanitize=thread",)
 )
+# Compiled in a fraction of the time, for what runs once.
+QUICK = Flavour(("-O0", "-g0", *ARITHMETIC))
 FLAVOURS = {"fast": FAST, "sanitized": SANITIZED, "races": RACES}
 
 JOBS = 2
@@ -141,24 +144,39 @@ def program(
     flavour : one of those above.
     flags : beside its own.
     """
-    return _linked(source.stem, [source, *more], csrc, flavour, flags, [])
+    sources = [(path, csrc) for path in (source, *more)]
+    return _linked(source.stem, sources, flavour, flags, [])
 
 
-def module(*, csrc: Path = CSRC, flavour: Flavour = FAST) -> Path:
-    """Build the Python module ``_emulated`` and return its path."""
+def module(
+    *, csrc: Path = CSRC, flavour: Flavour = FAST, changed: Mapping[str, Path] | None = None
+) -> Path:
+    """Build the Python module ``_emulated`` and return its path.
+
+    Parameters
+    ----------
+    csrc : the kernels' sources, or a changed copy of them.
+    flavour : one of those above.
+    changed : operations whose .cu comes from another csrc, with that one's headers.
+    """
     import pybind11
 
     # devices.cu asks the driver, and there is none to emulate.
-    sources = [
-        *sorted(path for path in csrc.glob("*/*.cu") if path.name != "devices.cu"),
+    kernels = sorted(path for path in csrc.glob("*/*.cu") if path.name != "devices.cu")
+    others = [
         csrc / "common" / "fft_plan.cpp",
         csrc / "multislice_intensity" / "dispatch.cpp",
-        csrc / "bindings_cuda.cpp",
+        *sorted(csrc.glob("bindings_cuda*.cpp")),
         EMULATOR / "module.cpp",
+    ]
+    homes = [(changed or {}).get(path.parent.name, csrc) for path in kernels]
+    sources = [
+        *((home / path.relative_to(csrc), home) for path, home in zip(kernels, homes, strict=True)),
+        *((path, csrc) for path in others),
     ]
     flags = ["-fvisibility=hidden", "-ftls-model=initial-exec"]
     flags += [f"-I{path}" for path in (pybind11.get_include(), sysconfig.get_paths()["include"])]
-    return _linked("_emulated.so", sources, csrc, flavour, flags, ["-shared"])
+    return _linked("_emulated.so", sources, flavour, flags, ["-shared"])
 
 
 def load(path: Path) -> ModuleType:
@@ -172,18 +190,17 @@ def load(path: Path) -> ModuleType:
 
 def _linked(
     name: str,
-    sources: Sequence[Path],
-    csrc: Path,
+    sources: Sequence[tuple[Path, Path]],
     flavour: Flavour,
     flags: Sequence[str],
     link: Sequence[str],
 ) -> Path:
     compile_flags = [*COMMON, *WARNINGS, *processor_flags(), *flavour.compile, *flags]
-    paths = [f"-I{csrc}", f"-I{EMULATOR}"]
 
-    def compile_one(source: Path) -> Path:
+    def compile_one(source_and_csrc: tuple[Path, Path]) -> Path:
+        source, csrc = source_and_csrc
         flags = [*compile_flags, *(flavour.kernels if source.suffix == ".cu" else ())]
-        command = ["g++", *flags, *paths, "-x", "c++", str(source)]
+        command = ["g++", *flags, f"-I{csrc}", f"-I{EMULATOR}", "-x", "c++", str(source)]
         key = _hash(compiler_version(), *flags, _digest(_includes(command)))
         return _once(f"{source.stem}-{key}.o", lambda out: _run([*command, "-c", "-o", str(out)]))
 
