@@ -27,6 +27,7 @@ class Model:
     tilt : [1, 2] mrad, None for none.
     wavelength, pixel_size : Angstrom; None in pixel units.
     propagator : "angular_spectrum" or "fresnel".
+    scan_shape : (slow, fast) of a raster whose positions stand row by row; None for another scan.
     """
 
     amplitude: torch.Tensor
@@ -41,6 +42,7 @@ class Model:
     wavelength: float | None = None
     pixel_size: tuple[float, float] | None = None
     propagator: str = "angular_spectrum"
+    scan_shape: tuple[int, int] | None = None
 
     @property
     def unknowns(self) -> dict[str, torch.Tensor]:

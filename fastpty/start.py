@@ -54,6 +54,7 @@ def start_model(
         wavelength=measurements.wavelength,
         pixel_size=measurements.pixel_size,
         propagator=config.object.propagator,
+        scan_shape=measurements.scan_shape,
     )
 
 

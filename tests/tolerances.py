@@ -51,6 +51,11 @@ BOUNDS = {
     # times as much.
     "single intensity": 2e-6,
     "single gradient": 1e-5,
+    # What thousands of steps of an iteration leave, whose error falls as one over their number.
+    "converged": 1e-3,
+    # A modulation at the frequencies of a raster of 12 x 12 positions: what the soft border of the
+    # illuminated field mixes of it with the frequencies beside them.
+    "raster": 0.1,
     # An estimate of memory that is right within a factor of two.
     "memory": 2.0,
 }

@@ -1,12 +1,19 @@
-"""Sections about the fit: loss, constraints, optimiser, output."""
+"""Sections about the fit: loss, optimiser, output; those of the constraints are re-exported."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field
 
-from fastpty.config.base import Section
+from fastpty.config.base import Iteration, Positive, Section, Switchable
+from fastpty.config.constraints import (
+    AmplitudeClampConfig,
+    BlurXYConfig,
+    BlurZConfig,
+    ConstraintConfig,
+    ConstraintsConfig,
+)
 
 __all__ = [
     "AmplitudeClampConfig",
@@ -23,27 +30,9 @@ __all__ = [
     "SparseLossConfig",
 ]
 
-NonNegative = Annotated[float, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
-Iteration = Annotated[int, Field(ge=1)]
 # Adam moves a value by about this much per batch: nothing in radians or pixels needs more, and
 # float32 overflows in the end.
 LearningRate = Annotated[float, Field(ge=0, le=1e3)]
-
-
-class _Switchable(Section):
-    """Base of sections whose entries are on, off, or given in part.
-
-    A part that is given keeps its other defaults and is ON: only ``off`` (false, null) switches
-    an entry off.
-    """
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _switch(cls, value: Any) -> Any:
-        if value is True:
-            return {}
-        return None if value is False else value
 
 
 class GaussianLossConfig(Section):
@@ -61,76 +50,13 @@ class SparseLossConfig(Section):
     weight: Positive = Field(0.1, description="share in the total loss")
 
 
-class LossConfig(_Switchable):
+class LossConfig(Switchable):
     """The misfit that is minimised: a weighted sum."""
 
     gaussian: GaussianLossConfig = Field(
         default_factory=GaussianLossConfig, description="misfit to the measured patterns"
     )
     sparse: SparseLossConfig | None = Field(None, description="pulls the phase towards zero")
-
-
-class ConstraintConfig(Section):
-    """When a constraint acts: at the end of iterations start, start + every, ... until stop."""
-
-    start: Iteration = Field(1, description="first iteration")
-    stop: Iteration | None = Field(None, description="last iteration; null: to the end")
-    every: Iteration = Field(1, description="iterations between two applications")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> ConstraintConfig:
-        if self.stop is not None and self.stop < self.start:
-            raise ValueError(f"stop = {self.stop} is before start = {self.start}")
-        return self
-
-
-class BlurXYConfig(ConstraintConfig):
-    """Gaussian blur in the slice plane."""
-
-    std: Positive = Field(0.4, description="standard deviation, px")
-
-
-class BlurZConfig(ConstraintConfig):
-    """Gaussian blur along the beam, edges replicated."""
-
-    std: Positive = Field(1.0, description="standard deviation, slices")
-
-
-class AmplitudeClampConfig(ConstraintConfig):
-    """Keeps the amplitude within bounds."""
-
-    low: NonNegative = Field(0.96, description="lower bound")
-    high: Positive = Field(1.04, description="upper bound")
-
-    @model_validator(mode="after")
-    def _bounds(self) -> AmplitudeClampConfig:
-        if self.low >= self.high:
-            raise ValueError(f"low = {self.low:g} must be below high = {self.high:g}")
-        return self
-
-
-class ConstraintsConfig(_Switchable):
-    """Applied at the end of an iteration, in this order. Each: a mapping, on, or off."""
-
-    orthogonal_modes: ConstraintConfig | None = Field(
-        default_factory=ConstraintConfig, description="probe modes orthogonal, sorted by power"
-    )
-    probe_power: ConstraintConfig | None = Field(
-        default_factory=ConstraintConfig, description="total probe intensity kept at its start"
-    )
-    blur_xy: BlurXYConfig | None = Field(
-        default_factory=BlurXYConfig, description="blur of amplitude and phase in the plane"
-    )
-    blur_z: BlurZConfig | None = Field(
-        default_factory=BlurZConfig, description="blur of amplitude and phase along the beam"
-    )
-    amplitude_clamp: AmplitudeClampConfig | None = Field(
-        None, description="amplitude within [low, high]"
-    )
-    positive_phase: ConstraintConfig | None = Field(None, description="phase at least zero")
-    recentre_positions: ConstraintConfig | None = Field(
-        default_factory=ConstraintConfig, description="mean displacement of the positions removed"
-    )
 
 
 class ParameterConfig(Section):
