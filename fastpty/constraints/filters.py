@@ -49,8 +49,8 @@ def lowpass_xy(model: Model, config: LowpassXYConfig) -> None:
     """Low-pass filter with a soft round edge in the plane of every slice.
 
     x' = F^-1{ F{x} / (1 + exp(10 (f - radius / 2) / width)) }, f = |(fy, fx)| in cycles per pixel;
-    at f = 0 the factor is 1, so that a soft edge does not dim the whole slice. PtyRAD: ``kr_filter``,
-    whose factor at f = 0 is 1 only up to exp(-5 radius / width).
+    at f = 0 the factor is 1, so that a soft edge does not dim the whole slice. PtyRAD:
+    ``kr_filter``, whose factor at f = 0 is 1 only up to exp(-5 radius / width).
     """
     fy, fx = _frequencies(model.phase)
     mask = round_edge(torch.hypot(fy, fx), config.radius, config.width)

@@ -53,11 +53,12 @@ def lower_variation(
     for _ in range(inner):
         residual = _divergence(dual, axes).sub_(scaled)
         slopes = [_difference(residual, axis) for axis in axes]
-        length = (
-            torch.stack(slopes).square().sum(dim=0).sqrt() if len(axes) > 1 else slopes[0].abs()
-        )
-        shrink = 1 + tau * length
-        dual = [(p + tau * slope) / shrink for p, slope in zip(dual, slopes, strict=True)]
+        length = slopes[0].square()
+        for slope in slopes[1:]:
+            length.addcmul_(slope, slope)
+        shrink = length.sqrt_().mul_(tau).add_(1)
+        for p, slope in zip(dual, slopes, strict=True):
+            p.add_(slope, alpha=tau).div_(shrink)
     return volume - weight * _divergence(dual, axes)
 
 

@@ -55,8 +55,8 @@ def test_schedule(iteration: int, acts: bool) -> None:
 
 def test_a_new_tensor_is_refused() -> None:
     message = (
-        r"constraints\.custom\.1\.call: .*replace_phase has put a new tensor in the place of phase\. "
-        r"Write into the tensor that is there"
+        r"constraints\.custom\.1\.call: .*replace_phase has put a new tensor in the place of "
+        r"phase\. Write into the tensor that is there"
     )
     with pytest.raises(ConfigError, match=message):
         applied({"call": f"{HERE}:double_phase"}, {"call": f"{HERE}:replace_phase"})
