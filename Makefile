@@ -6,21 +6,22 @@ TEST_WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-NATIVE := $(wildcard csrc/*.cpp csrc/*/*.cpp csrc/*/*.h)
-DRIVERS := $(wildcard tests/native/*.cpp)
+NATIVE := $(foreach kind,h cpp cuh cu,$(wildcard csrc/*.$(kind) csrc/*/*.$(kind)))
+DRIVERS := $(wildcard tests/native/*.cpp $(foreach kind,h cpp cuh, \
+  tests/emulator/*.$(kind) tests/emulator/*/*.$(kind)))
 
 # With several test workers each keeps to one OpenMP thread, or they slow each other down.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p no:benchmark -n $(TEST_WORKERS)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test test-slow lint format bench demo docs check-install clean
+.PHONY: help venv test test-slow lint format bench static demo docs check-install clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 venv: $(INSTALLED)  ## Make the environment .venv and build fastpty into it
 
-$(INSTALLED): pyproject.toml setup.py constraints.txt $(NATIVE)
+$(INSTALLED): pyproject.toml setup.py setup_cuda.py constraints.txt $(NATIVE)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
 	touch $@
@@ -46,6 +47,9 @@ bench: venv  ## Time operations and iterations against pure torch
 	$(BIN)/python -m pytest bench -p no:xdist --benchmark-only \
 	  -o python_files='bench_*.py' -o python_functions='bench_*'
 	$(BIN)/python -m bench.iteration.memory
+
+static: venv  ## Count what nvcc made of the CUDA kernels, and refuse spills; needs no GPU
+	$(BIN)/python -m bench.static
 
 demo: venv  ## Simulate SrTiO3, reconstruct it, draw the figures (about 3 minutes)
 	mkdir -p output/demo

@@ -18,6 +18,7 @@ from fastpty.constraints import apply_constraints
 from fastpty.engines import GradientEngine, IterationReport
 from fastpty.errors import ConfigError, FastptyError
 from fastpty.forward import simulate_patterns
+from fastpty.info import why_no_cuda
 from fastpty.measurements import Measurements, PatternSource, load_measurements
 from fastpty.metrics import r_factor
 from fastpty.model import Model
@@ -47,14 +48,16 @@ def choose_device(name: str) -> torch.device:
     ------
     ConfigError : CUDA is asked for and not to be had.
     """
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
+    if name == "cpu":
+        return torch.device("cpu")
+    missing = why_no_cuda()
+    if name == "cuda" and missing is not None:
         raise ConfigError(
             "device",
-            "is cuda, but torch finds no CUDA device here.",
+            f"is cuda, but {missing}.",
             "Use --device cpu, or install a CUDA build of torch beside an NVIDIA driver.",
         )
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
+    return torch.device("cpu" if missing is not None else "cuda")
 
 
 @dataclass

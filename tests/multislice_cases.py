@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -86,10 +86,24 @@ def problem(
     corner = torch.stack(
         [torch.randint(0, 14, (positions,)), torch.randint(0, 18, (positions,))], 1
     )
-    # Positive on the whole, as the gradient of a loss that wants less intensity is: a sum over
-    # terms of random sign, such as that for one thickness, would measure its own cancellation.
-    upstream = torch.rand(positions, *window)
-    return Problem(inputs, corner, upstream)
+    case = Problem(inputs, corner, torch.zeros(positions, *window))
+    return replace(case, upstream=_pull(case))
+
+
+def _pull(case: Problem) -> torch.Tensor:
+    """What arrives from a loss that pulls every parameter of the geometry somewhere else.
+
+    Towards patterns of another thickness, tilt and position, the gradients of those are sums of
+    terms of one sign. For an upstream that has nothing to do with them, terms cancel, and a test
+    would measure its own condition.
+    """
+    double = case.double()
+    slices = double.inputs["phase" if "phase" in double.inputs else "obj"].shape[1]
+    steps = {"thickness": 2 / slices, "tilt": 2 / slices, "shift": 0.1}
+    moved = {name: tensor + steps.get(name, 0.0) for name, tensor in double.inputs.items()}
+    there = double.forward(reference.multislice_intensity, moved)
+    here = double.forward(reference.multislice_intensity, double.inputs)
+    return (there - here).float()
 
 
 def relative(actual: torch.Tensor, expected: torch.Tensor) -> float:

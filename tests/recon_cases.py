@@ -63,15 +63,15 @@ class Tiny:
     patterns: NDArray[np.float64]
 
 
-def make_tiny(folder: Path) -> Tiny:
+def make_tiny(folder: Path, window: tuple[int, int] = WINDOW) -> Tiny:
     """Write ``tiny.h5``: noiseless patterns of a smooth random object, in counts."""
     grid = np.stack(np.meshgrid(*map(np.arange, SCAN), indexing="ij"), axis=-1).reshape(-1, 2)
     positions = ORIGIN + grid * np.array(STEP) / PIXEL
-    canvas = np.ceil(positions.max(axis=0) + WINDOW + ORIGIN).astype(int)
+    canvas = np.ceil(positions.max(axis=0) + window + ORIGIN).astype(int)
     phase = np.stack([_smooth_noise((canvas[0], canvas[1]), seed) for seed in (1, 2)])
     wavelength = electron_wavelength(300)
     probe = focused_probe(
-        WINDOW,
+        window,
         PIXEL,
         semiangle_mrad=14,
         wavelength=wavelength,
@@ -92,7 +92,7 @@ def make_tiny(folder: Path) -> Tiny:
     patterns = np.fft.fftshift(intensity.numpy(), axes=(1, 2))
     with h5py.File(folder / "tiny.h5", "w") as file:
         file.attrs["pixel_size_A"] = PIXEL
-        file["data"] = patterns.astype(np.float32).reshape(*SCAN, *WINDOW)
+        file["data"] = patterns.astype(np.float32).reshape(*SCAN, *window)
         file["probe"] = modes.numpy()
         file["positions_A"] = grid * np.array(STEP)
         file["truth/phase"] = phase.sum(axis=0)

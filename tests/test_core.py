@@ -182,7 +182,7 @@ print("both done")
         ({"object_strides": (0, -64)}, r"object_strides: must not be negative, found \(0, -64\)"),
         ({"wave": 0}, "wave: must point to an array, found a null pointer"),
         ({"out": 0}, "out: must point to an array, found a null pointer"),
-        ({"object": 4097}, "object: must be aligned to 4 bytes, found the address 4097"),
+        ({"object": 4097}, "object: must be aligned to 8 bytes, found the address 4097"),
         ({"extent": (64, 8)}, r"corner\[0\]: the window of \(40, 40\) pixels must lie inside"),
     ],
 )

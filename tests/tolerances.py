@@ -56,6 +56,10 @@ BOUNDS = {
     # A modulation at the frequencies of a raster of 12 x 12 positions: what the soft border of the
     # illuminated field mixes of it with the frequencies beside them.
     "raster": 0.1,
+    # The losses of a few iterations at small learning rates, by other arithmetic: Adam's first
+    # steps have the size of the learning rate, whatever that of a gradient, so that where one is
+    # all rounding its sign decides; 1.4e-5 between two implementations on one CPU.
+    "losses": 1e-4,
     # An estimate of memory that is right within a factor of two.
     "memory": 2.0,
 }

@@ -9,10 +9,25 @@ namespace cuda {
 FASTPTY_DEVICE int signed_frequency(int k, int n) { return 2 * k < n ? k : k - n; }
 
 // Where a table for the frequencies 0 to n/2 of something even holds frequency k.
-FASTPTY_DEVICE int mirrored(int k, int n) { return 2 * k > n ? n - k : k; }
+FASTPTY_DEVICE int mirrored(int k, int n) { return 2 * k < n ? k : n - k; }
+
+// The same of the last pass's frequencies f = first + i n / R, first < n / R: but for the one in
+// the middle of an odd R, i alone says which half f is in.
+template <int R>
+FASTPTY_DEVICE bool is_negative(int i, int f, int n) {
+  return 2 * i >= R || (2 * i + 1 == R && 2 * f >= n);
+}
+template <int R>
+FASTPTY_DEVICE int signed_frequency(int i, int f, int n) {
+  return is_negative<R>(i, f, n) ? f - n : f;
+}
+template <int R>
+FASTPTY_DEVICE int mirrored(int i, int f, int n) {
+  return is_negative<R>(i, f, n) ? n - f : f;
+}
 
 // Cycles per pixel
-FASTPTY_DEVICE float cycles(int k, int n) {
+FASTPTY_DEVICE float fftfreq(int k, int n) {
   return static_cast<float>(signed_frequency(k, n)) / static_cast<float>(n);
 }
 

@@ -65,6 +65,16 @@ FASTPTY_DEVICE Cf load_once(const Cf* p) {
 #endif
 }
 
+// A value that this block reads once and that lies in the second-level cache, where it is to stay.
+FASTPTY_DEVICE Cf load_past_l1(const Cf* p) {
+#if defined(__CUDA_ARCH__)
+  const float2 v = __ldcg(reinterpret_cast<const float2*>(p));
+  return {v.x, v.y};
+#else
+  return *p;
+#endif
+}
+
 // A value that nothing reads before much else has passed through the cache: evicted first.
 FASTPTY_DEVICE void store_for_later(Cf* p, Cf v) {
 #if defined(__CUDA_ARCH__)

@@ -1,8 +1,8 @@
 // Phase factors, without the stack frame of sincosf().
 //
-// To 1e-7 for |x| up to 10^4: reduction to |r| <= pi/4 in three steps (Cody & Waite), then minimax
-// polynomials (Moshier, Cephes). The library's sincosf() keeps a slow path for angles beyond 10^5
-// whose table lies in local memory.
+// To 1.5e-7 for |x| up to 10^4: reduction to |r| <= pi/2 by a multiple of pi, which only changes
+// both signs, so that nothing need be chosen; then minimax polynomials. The library's sincosf()
+// keeps a slow path for angles beyond 10^5 whose table lies in local memory.
 #pragma once
 
 #include <cstring>
@@ -34,35 +34,32 @@ FASTPTY_DEVICE float float_from_bits(int bits) {
 // 1.5 2^23: adding it rounds to an integer, which the sum's last bits count.
 constexpr float kRounder = 12582912.0f;
 
-// i^quadrant exp(i r), |r| <= pi/4
-FASTPTY_DEVICE Cf phasor_within_quadrant(float r, int quadrant) {
+// (-1)^half_turns exp(i r), |r| <= pi/2
+FASTPTY_DEVICE Cf phasor_within_half_turn(float r, int half_turns) {
   const float r2 = r * r;
-  float s = fmaf(r2, -1.9515295891e-4f, 8.3321608736e-3f);
-  s = fmaf(r * r2, fmaf(r2, s, -1.6666654611e-1f), r);
-  float c = fmaf(r2, 2.443315711809948e-5f, -1.388731625493765e-3f);
-  c = fmaf(r2 * r2, fmaf(r2, c, 4.166664568298827e-2f), fmaf(-0.5f, r2, 1.0f));
-  const bool odd = (quadrant & 1) != 0;
-  const unsigned sine_sign = (quadrant & 2u) << 30;
-  const unsigned cosine_sign = ((quadrant + 1) & 2u) << 30;
-  return {float_from_bits(float_bits(odd ? s : c) ^ static_cast<int>(cosine_sign)),
-          float_from_bits(float_bits(odd ? c : s) ^ static_cast<int>(sine_sign))};
+  float s = fmaf(r2, 2.60004885e-6f, -1.98066126e-4f);
+  s = fmaf(r2, fmaf(r2, s, 8.33301726e-3f), -1.66666571e-1f);
+  s = fmaf(r * r2, s, r);
+  float c = fmaf(r2, -2.60770593e-7f, 2.47618838e-5f);
+  c = fmaf(r2, fmaf(r2, c, -1.38884035e-3f), 4.16666407e-2f);
+  c = fmaf(r2, fmaf(r2, c, -0.5f), 1.0f);
+  const int sign = static_cast<int>(static_cast<unsigned>(half_turns) << 31);
+  return {float_from_bits(float_bits(c) ^ sign), float_from_bits(float_bits(s) ^ sign)};
 }
 
 // exp(i x)
 FASTPTY_DEVICE Cf phasor(float x) {
-  const float shifted = fmaf(x, 0.636619772367581343f, kRounder);
+  const float shifted = fmaf(x, 0.318309886183790672f, kRounder);
   const float k = shifted - kRounder;
-  float r = fmaf(k, -1.5703125f, x);
-  r = fmaf(k, -4.83751296997070313e-4f, r);
-  r = fmaf(k, -7.5497899548918821e-8f, r);
-  return phasor_within_quadrant(r, float_bits(shifted));
+  const float r = fmaf(k, 8.74227765734758577e-8f, fmaf(k, -3.14159274101257324f, x));
+  return phasor_within_half_turn(r, float_bits(shifted));
 }
 
 // exp(2 pi i t)
 FASTPTY_DEVICE Cf phasor_of_turns(float t) {
-  const float shifted = fmaf(t, 4.0f, kRounder);
-  const float r = fmaf(shifted - kRounder, -0.25f, t);  // exact
-  return phasor_within_quadrant(6.28318530717958648f * r, float_bits(shifted));
+  const float shifted = fmaf(t, 2.0f, kRounder);
+  const float r = fmaf(shifted - kRounder, -0.5f, t);  // exact
+  return phasor_within_half_turn(6.28318530717958648f * r, float_bits(shifted));
 }
 
 }  // namespace cuda

@@ -1,12 +1,8 @@
 // multislice_intensity, the on-chip family: windows of 64 and 128 pixels along each axis.
 //
 // One block takes one wave through all slices, the wave in shared memory from the probe to the
-// detector and back (on_chip_passes.cuh). Both ends are in Fourier space, so a block enters the
-// cycle of passes at the inverse half of `columns` and leaves it behind the forward half:
-//
-//   forward    P ramp,  then for each slice  rows, pixels (times O), rows, columns (times H);  S
-//   backward   2 occ G' S,  then likewise    rows, pixels (times conj(O)), rows, columns (times
-//              conj(H)), from the last slice to the first;  F{g}
+// detector and back: on_chip_passes.cuh has the transforms, on_chip_slices.cuh what happens between
+// them.
 //
 // Traffic with global memory per wave and slice: the object's window, which the modes of a position
 // share in the L2 cache and whose blocks are neighbours for that; psi once, where it is kept; and
@@ -16,14 +12,13 @@
 // for 64 x 64.
 #pragma once
 
-#include <cmath>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
 
-#include "cuda/sin_cos.cuh"
 #include "multislice_intensity/dispatch.h"
 #include "multislice_intensity/on_chip_passes.cuh"
+#include "multislice_intensity/on_chip_slices.cuh"
 
 namespace fastpty {
 namespace cuda {
@@ -32,314 +27,19 @@ namespace cuda {
 template <int Ny, int Nx>
 constexpr int kOnChipBlocks = 512 / OnChip<Ny, Nx>::kThreads;
 
-// What a block knows of its wave, with pointers to the wave's own part of every array.
-struct OnChipData {
-  WaveIndex index;
-  Index object, object_slice;  // the window in slice 0, and from slice to slice
-  const Cf *tilt_y, *tilt_x;   // of gap 0; null where there is no tilt
-  Cf *psi, *exit, *spectra;
-
-  FASTPTY_DEVICE OnChipData(const Multislice& p, const Tables& t, const Chunk& c)
-      : index(wave_index(p, c.begin, blockIdx.x)),
-        object(window_start(p, index.position, index.n, 0)),
-        object_slice(p.object_rows * p.object_cols),
-        tilt_y(t.tilt_y),
-        tilt_x(t.tilt_x),
-        psi(c.psi),
-        exit(c.exit + blockIdx.x * c.wave_stride),
-        spectra(c.spectra) {
-    if (tilt_y != nullptr) {
-      const Index which = (p.tilts == 1 ? 0 : index.position) * p.thicknesses;
-      tilt_y += which * p.ny;
-      tilt_x += which * p.nx;
-    }
-    if (psi != nullptr) psi += blockIdx.x * c.wave_stride;
-    if (spectra != nullptr) spectra += blockIdx.x * c.wave_stride;
-  }
-};
-
-// The factor of propagation behind slice z, which the block's table holds, onto a column.
-template <bool Adjoint, int Ny, int Nx>
-FASTPTY_DEVICE void propagate(const OnChip<Ny, Nx>& chip, const OnChipData& data, Cf* v, int first,
-                              int kx, int gap) {
-  using Chip = OnChip<Ny, Nx>;
-  const auto times = [](Cf a, Cf b) { return Adjoint ? mul_conj(a, b) : mul(a, b); };
-  const typename Chip::QuarterColumn h = chip.quarter_column(first, kx);
-#pragma unroll
-  for (int r = 0; r < Chip::kRestY; ++r) v[r] = times(v[r], h[r]);
-  if (data.tilt_y == nullptr) return;
-  const Cf along_x = load_shared_by_many(data.tilt_x + gap * Nx + kx);
-  const Cf* const along_y =
-      data.tilt_y + gap * Ny + Chip::template frequency<Chip::kFirstY>(first, 0);
-#pragma unroll
-  for (int r = 0; r < Chip::kRestY; ++r) {
-    v[r] = times(times(v[r], along_x), load_shared_by_many(along_y + Chip::kFirstY * r));
-  }
-}
-
-// One thread's pixels of the object, row after row.
-template <bool Pair>
-class ObjectWindow {
- public:
-  FASTPTY_DEVICE ObjectWindow(const Multislice& p, Index at)
-      : object_(p.object + at), amplitude_(p.amplitude + at), phase_(p.phase + at) {}
-  FASTPTY_DEVICE void advance(Index by) {
-    object_ += by;
-    amplitude_ += by;
-    phase_ += by;
-  }
-  FASTPTY_DEVICE Cf value(int x) const {
-    if constexpr (Pair) {
-      const float a = amplitude(x);
-      const Cf e = unit(x);
-      return {a * e.re, a * e.im};
-    } else {
-      return load_shared_by_many(object_ + x);
-    }
-  }
-  FASTPTY_DEVICE float amplitude(int x) const { return load_shared_by_many(amplitude_ + x); }
-  FASTPTY_DEVICE Cf unit(int x) const { return phasor(load_shared_by_many(phase_ + x)); }
-
- private:
-  const Cf* object_;
-  const float *amplitude_, *phase_;
-};
-
-// The same pixels of its gradient.
-template <bool Pair>
-class ObjectGradient {
- public:
-  FASTPTY_DEVICE ObjectGradient(const ChunkGradients& g, Index at)
-      : wanted_(Pair ? g.amplitude != nullptr : g.object != nullptr),
-        object_(g.object + at),
-        amplitude_(g.amplitude + at),
-        phase_(g.phase + at) {}
-  FASTPTY_DEVICE bool wanted() const { return wanted_; }
-  FASTPTY_DEVICE void advance(Index by) {
-    object_ += by;
-    amplitude_ += by;
-    phase_ += by;
-  }
-  // Adds g conj(psi), and returns g conj(O).
-  FASTPTY_DEVICE Cf add(int x, Cf g, Cf psi, const ObjectWindow<Pair>& window) const {
-    if constexpr (Pair) {
-      const float a = window.amplitude(x);
-      const Cf turned_back = mul_conj(g, window.unit(x));
-      const Cf d = mul_conj(turned_back, psi);
-      add_atomically(amplitude_ + x, d.re);
-      add_atomically(phase_ + x, a * d.im);
-      return {a * turned_back.re, a * turned_back.im};
-    } else {
-      add_atomically(object_ + x, mul_conj(g, psi));
-      return mul_conj(g, window.value(x));
-    }
-  }
-
- private:
-  bool wanted_;
-  Cf* object_;
-  float *amplitude_, *phase_;
-};
-
 template <int Ny, int Nx, bool Pair>
 __global__ void __launch_bounds__(OnChip<Ny, Nx>::kThreads, kOnChipBlocks<Ny, Nx>)
     on_chip_forward_kernel(const Multislice p, const Tables t, const Chunk c) {
-  using Chip = OnChip<Ny, Nx>;
   FASTPTY_SHARED(Cf, shared);
-  const Chip chip(shared);
-  const OnChipData data(p, t, c);
-  const int last = p.slices - 1;
-  chip.load_twiddles(t);
-
-  chip.template columns<false, true>([&](Cf* v, int first, int kx) {
-    const Cf* const spectrum = p.spectrum + data.index.m * Chip::kPixels + first * Nx + kx;
-    const Cf* const ramp_y = t.ramp_y + data.index.position * Ny + first;
-    const Cf ramp = load_shared_by_many(t.ramp_x + data.index.position * Nx + kx);
-    const Cf along_x{ramp.re * t.inverse_scale, ramp.im * t.inverse_scale};
-#pragma unroll
-    for (int r = 0; r < Chip::kRestY; ++r) {
-      v[r] = mul(mul(load_shared_by_many(spectrum + Chip::kFirstY * r * Nx),
-                     load_shared_by_many(ramp_y + Chip::kFirstY * r)),
-                 along_x);
-    }
-  });
-  for (int z = 0;; ++z) {
-    __syncthreads();
-    const int gap = p.thicknesses == 1 ? 0 : z;
-    if (z < last && (z == 0 || gap > 0)) chip.load_table(t.transfer + gap * Chip::kTable);
-    chip.template rows<1>();
-    __syncthreads();
-    chip.pixels(true, [&](Cf* v, int y, int x) {
-      if (data.psi != nullptr) {
-        Cf* const psi = data.psi + z * Chip::kPixels + y * Nx + x;
-#pragma unroll
-        for (int j = 0; j < 8; ++j) {
-#pragma unroll
-          for (int i = 0; i < 4; ++i) {
-            store_for_later(psi + Chip::kRestY * j * Nx + Chip::kRestX * i, v[4 * j + i]);
-          }
-        }
-      }
-      ObjectWindow<Pair> object(p, data.object + z * data.object_slice + y * p.object_cols + x);
-#pragma unroll
-      for (int j = 0; j < 8; ++j) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i)
-          v[4 * j + i] = mul(v[4 * j + i], object.value(Chip::kRestX * i));
-        object.advance(Chip::kRestY * p.object_cols);
-      }
-    });
-    __syncthreads();
-    chip.template rows<-1>();
-    __syncthreads();
-    if (z == last) break;
-    chip.template columns<true, true>([&](Cf* v, int first, int kx) {
-      propagate<false>(chip, data, v, first, kx, gap);
-      if (data.spectra == nullptr) return;
-      Cf* const to = data.spectra + z * Chip::kPixels + first * Nx + kx;
-#pragma unroll
-      for (int r = 0; r < Chip::kRestY; ++r) store_for_later(to + Chip::kFirstY * r * Nx, v[r]);
-    });
-  }
-  chip.template columns<true, false>([&](const Cf* v, int first, int kx) {
-    Cf* const to = data.exit + first * Nx + kx;
-#pragma unroll
-    for (int r = 0; r < Chip::kRestY; ++r) to[Chip::kFirstY * r * Nx] = v[r];
-  });
+  take_forward<OnChip<Ny, Nx>, Pair>(OnChip<Ny, Nx>(shared), p, t, c);
 }
-
-// The terms of a gap's moments, summed over the block in a fixed order: a thread's, a warp's, and,
-// behind the next barrier, the warps' one after the other. The warps' sums wait in the elements
-// that end the rows of the wave.
-template <int Ny, int Nx>
-struct OnChipMoments {
-  using Chip = OnChip<Ny, Nx>;
-  static constexpr int kWarps = Chip::kThreads / 32;
-  static_assert(3 * kWarps < Ny, "a row's end for each sum");
-  float by_chi = 0, by_y = 0, by_x = 0;
-
-  // v: F{g}; spectrum: F{psi[z+1]} / (Ny Nx) at this column's first row.
-  FASTPTY_DEVICE void add(const Cf* v, const Cf* spectrum, const float* chi, int first, int kx) {
-    float sum = 0;
-#pragma unroll
-    for (int r = 0; r < Chip::kRestY; ++r) {
-      const Cf s = load_once(spectrum + Chip::kFirstY * r * Nx);
-      const float t = v[r].im * s.re - v[r].re * s.im;  // Re(conj(v) i s)
-      const int ky = Chip::template frequency<Chip::kFirstY>(first, r);
-      const bool upper = r >= Chip::kRestY / 2;
-      const int row = upper ? Ny - ky : ky, column = kx <= Nx / 2 ? kx : Nx - kx;
-      by_chi += t * load_shared_by_many(chi + row * Chip::kTableRow + column);
-      by_y += t * static_cast<float>(upper ? ky - Ny : ky) * (1.0f / Ny);
-      sum += t;
-    }
-    by_x += sum * static_cast<float>(kx < Nx / 2 ? kx : kx - Nx) * (1.0f / Nx);
-  }
-  static FASTPTY_DEVICE double* of_warp(const Chip& chip, int warp, int which) {
-    return reinterpret_cast<double*>(chip.wave + (3 * warp + which) * Chip::kRow + Nx);
-  }
-  static FASTPTY_DEVICE double over_warp(float value) {
-    double sum = value;
-    for (int apart = 16; apart > 0; apart /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, apart);
-    return sum;
-  }
-  FASTPTY_DEVICE void leave(const Chip& chip) const {
-    const double sums[3] = {over_warp(by_chi), over_warp(by_y), over_warp(by_x)};
-    if (threadIdx.x % 32 > 0) return;
-    for (int which = 0; which < 3; ++which) *of_warp(chip, threadIdx.x / 32, which) = sums[which];
-  }
-  static FASTPTY_DEVICE void store(const Chip& chip, double* to) {
-    if (threadIdx.x >= 3) return;
-    double sum = 0;
-    for (int warp = 0; warp < kWarps; ++warp) sum += *of_warp(chip, warp, threadIdx.x);
-    to[threadIdx.x] = sum;
-  }
-};
 
 template <int Ny, int Nx, bool Pair, bool Moments>
 __global__ void __launch_bounds__(OnChip<Ny, Nx>::kThreads, kOnChipBlocks<Ny, Nx>)
     on_chip_backward_kernel(const Multislice p, const Tables t, const Chunk c,
                             const ChunkGradients g) {
-  using Chip = OnChip<Ny, Nx>;
   FASTPTY_SHARED(Cf, shared);
-  const Chip chip(shared);
-  const OnChipData data(p, t, c);
-  const int last = p.slices - 1;
-  double* const moments = Moments ? g.moments + static_cast<Index>(blockIdx.x) * last * 3 : nullptr;
-  chip.load_twiddles(t);
-
-  chip.template columns<false, true>([&](Cf* v, int first, int kx) {
-    const Cf* const exit = data.exit + first * Nx + kx;
-    const float* const upstream =
-        g.upstream + data.index.position * Chip::kPixels + first * Nx + kx;
-    const float occupancy = p.occupancy == nullptr ? 1.0f : p.occupancy[data.index.n];
-    const float scale = 2 * occupancy * t.intensity_scale;
-#pragma unroll
-    for (int r = 0; r < Chip::kRestY; ++r) {
-      const Cf s = load_once(exit + Chip::kFirstY * r * Nx);
-      const float weight = scale * load_shared_by_many(upstream + Chip::kFirstY * r * Nx);
-      v[r] = {weight * s.re, weight * s.im};
-    }
-  });
-  for (int z = last;; --z) {
-    __syncthreads();
-    const int gap = p.thicknesses == 1 ? 0 : z - 1;  // behind slice z - 1
-    if (z > 0 && (z == last || p.thicknesses > 1)) {
-      chip.load_table(t.transfer + gap * Chip::kTable);
-    }
-    if constexpr (Moments) {
-      if (z < last) OnChipMoments<Ny, Nx>::store(chip, moments + 3 * z);
-    }
-    chip.template rows<1>();
-    __syncthreads();
-    const bool goes_on = z > 0 || g.entrance != nullptr;
-    chip.pixels(goes_on, [&](Cf* v, int y, int x) {
-      const Index at = data.object + z * data.object_slice + y * p.object_cols + x;
-      ObjectWindow<Pair> object(p, at);
-      ObjectGradient<Pair> gradient(g, at);
-      const Cf* const psi = data.psi + z * Chip::kPixels + y * Nx + x;
-      if (gradient.wanted()) {
-#pragma unroll
-        for (int j = 0; j < 8; ++j) {
-#pragma unroll
-          for (int i = 0; i < 4; ++i) {
-            v[4 * j + i] =
-                gradient.add(Chip::kRestX * i, v[4 * j + i],
-                             load_once(psi + Chip::kRestY * j * Nx + Chip::kRestX * i), object);
-          }
-          object.advance(Chip::kRestY * p.object_cols);
-          gradient.advance(Chip::kRestY * p.object_cols);
-        }
-      } else {
-#pragma unroll
-        for (int j = 0; j < 8; ++j) {
-#pragma unroll
-          for (int i = 0; i < 4; ++i) {
-            v[4 * j + i] = mul_conj(v[4 * j + i], object.value(Chip::kRestX * i));
-          }
-          object.advance(Chip::kRestY * p.object_cols);
-        }
-      }
-    });
-    if (!goes_on) return;
-    __syncthreads();
-    chip.template rows<-1>();
-    __syncthreads();
-    if (z == 0) break;
-    OnChipMoments<Ny, Nx> sums;
-    chip.template columns<true, true>([&](Cf* v, int first, int kx) {
-      if constexpr (Moments) {
-        const Cf* const spectrum = data.spectra + (z - 1) * Chip::kPixels + first * Nx + kx;
-        sums.add(v, spectrum, t.chi, first, kx);
-      }
-      propagate<true>(chip, data, v, first, kx, gap);
-    });
-    if constexpr (Moments) sums.leave(chip);
-  }
-  chip.template columns<true, false>([&](const Cf* v, int first, int kx) {
-    Cf* const to = g.entrance + blockIdx.x * Chip::kPixels + first * Nx + kx;
-#pragma unroll
-    for (int r = 0; r < Chip::kRestY; ++r) to[Chip::kFirstY * r * Nx] = v[r];
-  });
+  take_backward<OnChip<Ny, Nx>, Pair, Moments>(OnChip<Ny, Nx>(shared), p, t, c, g);
 }
 
 // --------------------------------------------------------------------------------------- host
@@ -394,8 +94,8 @@ void launch_for(const Multislice& p, const Chunk& c, int shared_limit, const Run
 inline double on_chip_power_gain(int ny, int nx) {
   return on_chip::with_sizes(ny, nx, [](auto y, auto x) {
     using Chip = OnChip<decltype(y)::value, decltype(x)::value>;
-    return std::sqrt(gain::there_and_back<Chip::kFirstY, Chip::kRestY>() *
-                     gain::there_and_back<Chip::kFirstX, Chip::kRestX>());
+    return on_chip_axis_gain<Chip::kFirstY, Chip::kRestY>() *
+           on_chip_axis_gain<Chip::kFirstX, Chip::kRestX>();
   });
 }
 

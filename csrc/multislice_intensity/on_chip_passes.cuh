@@ -15,88 +15,39 @@
 //
 // Shared memory has no bank conflict in any of them: the wave's rows are Nx + 1 elements apart, and
 // half a warp reads 16 neighbours of a row or 16 of a column. The element that ends each row but
-// the last belongs to the block's sums.
+// the last is free for what the block has to remember.
 //
 // The propagator's table is even, so a quarter of it is kept, [Ny/2+1][Nx/2+1]: its rows as they
 // are, so that a thread's rows are constant offsets from two addresses, its columns by kx mod 4,
 // because neighbouring slots hold every fourth frequency.
 #pragma once
 
-#include "cuda/dft.cuh"
+#include "cuda/twiddled_dft.cuh"
 #include "multislice_intensity/chunk.cuh"
 
 namespace fastpty {
 namespace cuda {
 
-// (a, b) -> (a + w b, a - w b), w = i^Quarters conj(c): six operations, since the second output is
-// 2 a less the first.
-template <int Quarters, class T>
-FASTPTY_UNROLLED void twiddled_butterfly(Complex<T>& a, Complex<T>& b, Cf c) {
-  const Complex<T> d = turned<1, Quarters, 4>(b);
-  const Complex<T> sum{fused(c.im, d.im, fused(c.re, d.re, a.re)),
-                       fused(-c.im, d.re, fused(c.re, d.im, a.im))};
-  b = {fused(2.0f, a.re, -sum.re), fused(2.0f, a.im, -sum.im)};
-  a = sum;
-}
-
-// v[k] <- sum_i v[i] exp(-2 pi i k i / R) twiddle^k, twiddle = exp(-2 pi i r / n): the first step
-// of a forward transform of n points, for those at Rest i + r.
-template <int R, class T>
-FASTPTY_UNROLLED void forward_first(Complex<T>* v, const Cf* twiddles, int r) {
-  Dft<R, -1>::run(v);
-#pragma unroll
-  for (int k = 1; k < R; ++k) {
-    const Cf w = twiddles[k * r];
-    v[k] = mul(v[k], Complex<T>{w.re, w.im});
-  }
-}
-
-// v[i] <- sum_k v[k] exp(2 pi i k i / R) conj(twiddle)^k: the last step of the inverse transform.
-// The twiddles go into the butterflies, as Horner's rule has them: level by level their powers
-// R/2, R/4, .., 1, each turned as the butterfly's own factor is.
-template <int R, int Rest, class T>
-FASTPTY_UNROLLED void inverse_first(Complex<T>* v, const Cf* twiddles, int r) {
-  static_assert(R == 4 || R == 8, "the first radix");
-  const Cf w1 = twiddles[r], w2 = twiddles[2 * r];
-  if constexpr (R == 4) {
-    twiddled_butterfly<0>(v[0], v[2], w2);
-    twiddled_butterfly<0>(v[1], v[3], w2);
-    twiddled_butterfly<0>(v[0], v[1], w1);
-    twiddled_butterfly<1>(v[2], v[3], w1);
-  } else {
-    const Cf w4 = twiddles[4 * r], eighth = twiddles[r + Rest];
-#pragma unroll
-    for (int k = 0; k < 4; ++k) twiddled_butterfly<0>(v[k], v[k + 4], w4);
-#pragma unroll
-    for (int k = 0; k < 2; ++k) {
-      twiddled_butterfly<0>(v[k], v[k + 2], w2);
-      twiddled_butterfly<1>(v[k + 4], v[k + 6], w2);
-    }
-    twiddled_butterfly<0>(v[0], v[1], w1);
-    twiddled_butterfly<0>(v[4], v[5], eighth);
-    twiddled_butterfly<1>(v[2], v[3], w1);
-    twiddled_butterfly<1>(v[6], v[7], eighth);
-  }
-  Complex<T> u[R];
-#pragma unroll
-  for (int i = 0; i < R; ++i) u[i] = v[reversed(i, log2_of(R))];
-#pragma unroll
-  for (int i = 0; i < R; ++i) v[i] = u[i];
-}
-
 // One block's shared memory, and the passes over it. Every member is called by all threads.
 template <int Ny, int Nx>
 struct OnChip {
+  static constexpr int kNy = Ny, kNx = Nx;
   static constexpr int kFirstY = 8, kFirstX = 4;
   static constexpr int kRestY = Ny / kFirstY, kRestX = Nx / kFirstX;
   static constexpr int kThreads = Ny * Nx / 32;
-  static constexpr int kRow = Nx + 1;
+  static constexpr int kRows = Ny, kRow = Nx + 1;  // of the wave in this block
   static constexpr int kTableRow = Nx / 2 + 1;
   static constexpr int kWave = Ny * kRow - 1;
-  static constexpr int kTable = (Ny / 2 + 1) * kTableRow;
+  static constexpr int kQuarter = (Ny / 2 + 1) * kTableRow;
   static constexpr int kTwiddles = Ny == Nx ? Nx : Ny + Nx;
-  static constexpr int kSharedBytes = (kWave + kTable + kTwiddles) * static_cast<int>(sizeof(Cf));
+  static constexpr int kSharedBytes = (kWave + kQuarter + kTwiddles) * static_cast<int>(sizeof(Cf));
   static constexpr Index kPixels = static_cast<Index>(Ny) * Nx;
+  static constexpr int kParts = 1;  // of a wave's sums: one for each of its blocks
+
+  static FASTPTY_DEVICE Index wave() { return blockIdx.x; }
+  static FASTPTY_DEVICE int part() { return 0; }
+  static FASTPTY_DEVICE void barrier_around_pixels() { __syncthreads(); }
+  static FASTPTY_DEVICE void barrier_before_exit() {}
 
   // The frequency in slot (n / First) first + rest of an axis whose first radix is First: the one
   // place that knows the order within a wave.
@@ -105,16 +56,23 @@ struct OnChip {
     return first + First * rest;
   }
 
-  Cf* const wave;
+  Cf* const wave_memory;
   Cf* const table;
   Cf* const twiddle_y;
   Cf* const twiddle_x;
 
   FASTPTY_DEVICE explicit OnChip(Cf* shared)
-      : wave(shared),
-        table(wave + kWave),
-        twiddle_y(table + kTable),
+      : wave_memory(shared),
+        table(wave_memory + kWave),
+        twiddle_y(table + kQuarter),
         twiddle_x(Ny == Nx ? twiddle_y : twiddle_y + Ny) {}
+
+  // The free element at the end of a row, of all but the last.
+  template <class T>
+  FASTPTY_DEVICE T* row_end(int row) const {
+    static_assert(sizeof(T) == sizeof(Cf), "one element");
+    return reinterpret_cast<T*>(wave_memory + row * kRow + kNx);
+  }
 
   FASTPTY_DEVICE void load_twiddles(const Tables& t) const {
     for (int i = threadIdx.x; i < Ny; i += kThreads) twiddle_y[i] = t.twiddle_y[i];
@@ -136,7 +94,7 @@ struct OnChip {
                                   : 2 * quarter + 1);
   }
   FASTPTY_DEVICE void load_table(const Cf* transfer) const {
-    for (int i = threadIdx.x; i < kTable; i += kThreads) {
+    for (int i = threadIdx.x; i < kQuarter; i += kThreads) {
       const int k = i % kTableRow;
       table[i - k + table_column(k)] = load_shared_by_many(transfer + i);
     }
@@ -148,7 +106,7 @@ struct OnChip {
   template <class Between>
   FASTPTY_DEVICE void pixels(bool goes_on, const Between& between) const {
     const int rx = threadIdx.x % kRestX, ry = threadIdx.x / kRestX;
-    Cf* const at = wave + ry * kRow + rx;
+    Cf* const at = wave_memory + ry * kRow + rx;
     Cf v[32];
 #pragma unroll
     for (int j = 0; j < kFirstY; ++j) {
@@ -160,24 +118,24 @@ struct OnChip {
       Cf c[kFirstY];
 #pragma unroll
       for (int j = 0; j < kFirstY; ++j) c[j] = v[4 * j + i];
-      inverse_first<kFirstY, kRestY>(c, twiddle_y, ry);
+      twiddled_dft<kFirstY, 1>(c, twiddle_y, ry, Ny / 8);
 #pragma unroll
       for (int j = 0; j < kFirstY; ++j) v[4 * j + i] = c[j];
     }
 #pragma unroll
-    for (int j = 0; j < kFirstY; ++j) inverse_first<kFirstX, kRestX>(v + 4 * j, twiddle_x, rx);
+    for (int j = 0; j < kFirstY; ++j) twiddled_dft<kFirstX, 1>(v + 4 * j, twiddle_x, rx, Nx / 8);
 
     between(v, ry, rx);
     if (!goes_on) return;
 
 #pragma unroll
-    for (int j = 0; j < kFirstY; ++j) forward_first<kFirstX>(v + 4 * j, twiddle_x, rx);
+    for (int j = 0; j < kFirstY; ++j) dft_then_twiddles<kFirstX>(v + 4 * j, twiddle_x, rx);
 #pragma unroll
     for (int i = 0; i < kFirstX; ++i) {
       Cf c[kFirstY];
 #pragma unroll
       for (int j = 0; j < kFirstY; ++j) c[j] = v[4 * j + i];
-      forward_first<kFirstY>(c, twiddle_y, ry);
+      dft_then_twiddles<kFirstY>(c, twiddle_y, ry);
 #pragma unroll
       for (int j = 0; j < kFirstY; ++j) at[kRestY * j * kRow + kRestX * i] = c[j];
     }
@@ -186,7 +144,7 @@ struct OnChip {
   // kRestX points along x; neighbouring threads take neighbouring rows.
   template <int Dir>
   FASTPTY_DEVICE void rows() const {
-    Cf* const at = wave + threadIdx.x % Ny * kRow + threadIdx.x / Ny * kRestX;
+    Cf* const at = wave_memory + threadIdx.x % Ny * kRow + threadIdx.x / Ny * kRestX;
 #pragma unroll
     for (int group = 0; group < 32 / kRestX; ++group) {
       constexpr int apart = kThreads / Ny * kRestX;
@@ -201,14 +159,14 @@ struct OnChip {
 
   // kRestY points along y; neighbouring threads take neighbouring columns. In Fourier space
   // between(v, first, kx): v[r] at ky = frequency<kFirstY>(first, r), kx.
-  template <bool Forward, bool Inverse, class Between>
+  template <bool Forward, bool Inverse, int Unroll = 32 / kRestY, class Between>
   FASTPTY_DEVICE void columns(const Between& between) const {
     const int column = threadIdx.x % Nx;
     const int kx = frequency<kFirstX>(column / kRestX, column % kRestX);
-#pragma unroll
+#pragma unroll Unroll
     for (int group = 0; group < 32 / kRestY; ++group) {
       const int first = threadIdx.x / Nx + group * (kThreads / Nx);
-      Cf* const at = wave + first * kRestY * kRow + column;
+      Cf* const at = wave_memory + first * kRestY * kRow + column;
       Cf v[kRestY];
       if constexpr (Forward) {
 #pragma unroll
@@ -224,13 +182,18 @@ struct OnChip {
     }
   }
 
-  // The propagator at ky = frequency<kFirstY>(first, r), kx, without tilt.
+  // A column of a quarter table at ky = frequency<kFirstY>(first, r): |ky| goes up with r in the
+  // first half and down in the second, from up = first rows below the column's start, and down =
+  // as many above it.
+  template <class T>
+  static FASTPTY_DEVICE const T* quarter_row(const T* up, const T* down, int r) {
+    return r < kRestY / 2 ? up + kFirstY * r * kTableRow
+                          : down + kFirstY * (kRestY - r) * kTableRow;
+  }
+  // The propagator there, without tilt.
   struct QuarterColumn {
-    const Cf *up, *down;  // rows |ky| go up with r in the first half, and down in the second
-    FASTPTY_DEVICE Cf operator[](int r) const {
-      return r < kRestY / 2 ? up[kFirstY * r * kTableRow]
-                            : down[kFirstY * (kRestY - r) * kTableRow];
-    }
+    const Cf *up, *down;
+    FASTPTY_DEVICE Cf operator[](int r) const { return *quarter_row(up, down, r); }
   };
   FASTPTY_DEVICE QuarterColumn quarter_column(int first, int kx) const {
     const Cf* column = table + table_column(kx <= Nx / 2 ? kx : Nx - kx);
@@ -238,48 +201,19 @@ struct OnChip {
   }
 };
 
-// ------------------------------------------------------------------- the power gain, on the host
-
-namespace gain {
-
-template <int First, int Rest, bool Forward>
-double of_transform() {
-  constexpr int n = First * Rest;
-  Cf twiddles[n];
-  for (int i = 0; i < n; ++i) {
-    twiddles[i] = {static_cast<float>(cos_turn(i, n)), static_cast<float>(-sin_turn(i, n))};
-  }
-  double power = 0;
-  for (int unit = 0; unit < n; ++unit) {
-    Complex<double> x[n] = {};
-    x[unit].re = 1;
-    const auto first = [&] {
-      for (int r = 0; r < Rest; ++r) {
-        Complex<double> v[First];
-        for (int i = 0; i < First; ++i) v[i] = x[Rest * i + r];
-        if constexpr (Forward) {
-          forward_first<First>(v, twiddles, r);
-        } else {
-          inverse_first<First, Rest>(v, twiddles, r);
-        }
-        for (int i = 0; i < First; ++i) x[Rest * i + r] = v[i];
-      }
-    };
-    if (Forward) first();
-    for (int i = 0; i < First; ++i) Dft<Rest, Forward ? -1 : 1>::run(x + Rest * i);
-    if (!Forward) first();
-    for (const Complex<double>& v : x) power += v.re * v.re + v.im * v.im;
-  }
-  return power / (static_cast<double>(n) * n);
-}
-
-// Of a transform there and back; its root is that of one.
+// The power gain of one transform along an axis (common/fft_passes.h); on the host.
 template <int First, int Rest>
-double there_and_back() {
-  return of_transform<First, Rest, true>() * of_transform<First, Rest, false>();
+double on_chip_axis_gain() {
+  return power_gain_of<First * Rest>(
+      [](Complex<double>* x, const Cf* twiddles) {
+        all_first_steps<First, Rest>(x, twiddles);
+        for (int i = 0; i < First; ++i) Dft<Rest, -1>::run(x + Rest * i);
+      },
+      [](Complex<double>* x, const Cf* twiddles) {
+        for (int i = 0; i < First; ++i) Dft<Rest, 1>::run(x + Rest * i);
+        all_last_steps<First, Rest>(x, twiddles);
+      });
 }
-
-}  // namespace gain
 
 }  // namespace cuda
 }  // namespace fastpty

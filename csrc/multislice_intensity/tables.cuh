@@ -73,7 +73,9 @@ static __global__ void fill_tables(Multislice p, TablesToFill t, double transfer
     if (i < p.tilts * gaps * n) {
       const Index which = i / n;
       const int k = static_cast<int>(i % n);
-      const double slope = tan(p.tilt[2 * (which / gaps) + axis] * 1e-3);
+      double sine, cosine;  // tan() would keep a table for huge angles in local memory
+      sincospi(p.tilt[2 * (which / gaps) + axis] * 1e-3 / kPi, &sine, &cosine);
+      const double slope = sine / cosine;
       const double lateral = p.wavenumber[axis] * cycles(k, n);
       (axis == 0 ? t.tilt_y : t.tilt_x)[i] =
           turned_by(p.thickness[which % gaps] * lateral * slope / kPi);

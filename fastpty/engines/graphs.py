@@ -55,12 +55,15 @@ class CudaRecorder:
         self._device = device
         self._stream = torch.cuda.Stream(device)
         self._pool: Any = torch.cuda.graph_pool_handle()
+        # Also one whose recording failed: torch's allocator goes on asking it.
+        self._graphs: list[torch.cuda.CUDAGraph] = []
 
     def __call__(
         self, function: Callable[[], torch.Tensor]
     ) -> tuple[Callable[[], None], torch.Tensor]:
         """(what replays it, where its result is then)."""
         graph = torch.cuda.CUDAGraph()
+        self._graphs.append(graph)
         # The outer stream context: torch's own does not come back from a recording that fails.
         here = torch.cuda.stream(torch.cuda.current_stream(self._device))
         recording = torch.cuda.graph(graph, pool=self._pool, stream=self._stream)

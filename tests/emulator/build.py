@@ -1,7 +1,10 @@
 """Compiles CUDA sources as C++ for the emulator: into programs, and into the module ``_emulated``.
 
+There are three flavours: FAST, for the tests; SANITIZED, by AddressSanitizer and
+UndefinedBehaviorSanitizer; RACES, which reports every access to the emulator (races.h).
+
 Everything that was built is kept under ``build/emulator``, by a hash of what it was made from: the
-sources, every header they could include, the flags, the compiler. So a second run finds it, and
+source, the headers it includes, the flags, the compiler. So a second run finds it, and
 workers of pytest-xdist wait for one another's build instead of each doing its own.
 """
 
@@ -20,10 +23,23 @@ import sysconfig
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["CSRC", "MISSING", "ROOT", "load", "module", "program", "sanitizer_environment"]
+__all__ = [
+    "CSRC",
+    "FAST",
+    "FLAVOURS",
+    "MISSING",
+    "RACES",
+    "ROOT",
+    "SANITIZED",
+    "Flavour",
+    "load",
+    "module",
+    "program",
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 CSRC = ROOT / "csrc"
@@ -39,9 +55,37 @@ ARITHMETIC = [
     *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
     "-fno-tree-slp-vectorize",
 ]
-# As the tests want it; as AddressSanitizer and UndefinedBehaviorSanitizer do.
-FAST = ["-O2", "-g0", *ARITHMETIC]
-SANITIZED = ["-O1", "-g1", *ARITHMETIC, "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+
+
+@dataclass(frozen=True)
+class Flavour:
+    """Flags of one kind of build, and what a process that loads it needs in its environment."""
+
+    compile: tuple[str, ...]
+    kernels: tuple[str, ...] = ()  # for .cu alone
+    link: tuple[str, ...] = ()
+    preload: tuple[str, ...] = ()
+
+    def environment(self) -> dict[str, str]:
+        """Variables for a Python that loads a module of this flavour."""
+        if not self.preload:
+            return {}
+        libraries = [_output("g++", f"-print-file-name={name}").strip() for name in self.preload]
+        # Python itself leaks at exit, by its own choice.
+        return {"LD_PRELOAD": " ".join(libraries), "ASAN_OPTIONS": "detect_leaks=0"}
+
+
+FAST = Flavour(("-O2", "-g0", *ARITHMETIC))
+SANITIZED = Flavour(
+    ("-O1", "-g1", *ARITHMETIC, "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+    link=("-fsanitize=address,undefined",),
+    preload=("libasan.so", "libstdc++.so"),
+)
+# Not at the link: the library that takes the reports is races.h.
+RACES = Flavour(
+    ("-O1", "-g1", *ARITHMETIC, "-DFASTPTY_EMULATOR_RACES"), kernels=("-fsanitize=thread",)
+)
+FLAVOURS = {"fast": FAST, "sanitized": SANITIZED, "races": RACES}
 
 JOBS = 2
 
@@ -76,11 +120,16 @@ def processor_flags() -> list[str]:
 
 @functools.cache
 def compiler_version() -> str:
-    return subprocess.run(["g++", "--version"], capture_output=True, text=True, check=True).stdout
+    return _output("g++", "--version")
 
 
 def program(
-    source: Path, *, csrc: Path = CSRC, more: Sequence[Path] = (), flags: Sequence[str] = FAST
+    source: Path,
+    *,
+    csrc: Path = CSRC,
+    more: Sequence[Path] = (),
+    flavour: Flavour = FAST,
+    flags: Sequence[str] = (),
 ) -> Path:
     """Build one program and return its path.
 
@@ -89,13 +138,13 @@ def program(
     source : the .cu file with ``main``.
     csrc : the kernels' sources, or a changed copy of them.
     more : further sources.
-    flags : beside those that all share.
+    flavour : one of those above.
+    flags : beside its own.
     """
-    sources = [source, *more]
-    return _linked(source.stem, sources, csrc, [*flags], ["-ldl"])
+    return _linked(source.stem, [source, *more], csrc, flavour, flags, [])
 
 
-def module(*, csrc: Path = CSRC, flags: Sequence[str] = FAST) -> Path:
+def module(*, csrc: Path = CSRC, flavour: Flavour = FAST) -> Path:
     """Build the Python module ``_emulated`` and return its path."""
     import pybind11
 
@@ -107,13 +156,9 @@ def module(*, csrc: Path = CSRC, flags: Sequence[str] = FAST) -> Path:
         csrc / "bindings_cuda.cpp",
         EMULATOR / "module.cpp",
     ]
-    paths = [pybind11.get_include(), sysconfig.get_paths()["include"]]
-    flags = [
-        *flags,
-        *("-fvisibility=hidden", "-ftls-model=initial-exec"),
-        *(f"-I{path}" for path in paths),
-    ]
-    return _linked("_emulated.so", sources, csrc, flags, ["-shared", "-ldl"])
+    flags = ["-fvisibility=hidden", "-ftls-model=initial-exec"]
+    flags += [f"-I{path}" for path in (pybind11.get_include(), sysconfig.get_paths()["include"])]
+    return _linked("_emulated.so", sources, csrc, flavour, flags, ["-shared"])
 
 
 def load(path: Path) -> ModuleType:
@@ -125,41 +170,37 @@ def load(path: Path) -> ModuleType:
     return found
 
 
-def sanitizer_environment() -> dict[str, str]:
-    """Variables for a Python that loads a module built with ``SANITIZED``."""
-    libraries = [
-        subprocess.run(
-            ["g++", f"-print-file-name={name}"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        for name in ("libasan.so", "libstdc++.so")
-    ]
-    # Python itself leaks at exit, by its own choice.
-    return {"LD_PRELOAD": " ".join(libraries), "ASAN_OPTIONS": "detect_leaks=0"}
-
-
 def _linked(
-    name: str, sources: Sequence[Path], csrc: Path, flags: Sequence[str], link: Sequence[str]
+    name: str,
+    sources: Sequence[Path],
+    csrc: Path,
+    flavour: Flavour,
+    flags: Sequence[str],
+    link: Sequence[str],
 ) -> Path:
-    compile_flags = [*COMMON, *WARNINGS, *processor_flags(), *flags]
-    headers = _digest(
-        path
-        for folder in (csrc, EMULATOR)
-        for path in sorted(folder.rglob("*"))
-        if path.suffix in {".h", ".cuh"}
-    )
+    compile_flags = [*COMMON, *WARNINGS, *processor_flags(), *flavour.compile, *flags]
     paths = [f"-I{csrc}", f"-I{EMULATOR}"]
 
     def compile_one(source: Path) -> Path:
-        key = _hash(compiler_version(), *compile_flags, headers, _digest([source]))
-        command = ["g++", *compile_flags, *paths, "-x", "c++", "-c", str(source)]
-        return _once(f"{source.stem}-{key}.o", lambda out: _run([*command, "-o", str(out)]))
+        flags = [*compile_flags, *(flavour.kernels if source.suffix == ".cu" else ())]
+        command = ["g++", *flags, *paths, "-x", "c++", str(source)]
+        key = _hash(compiler_version(), *flags, _digest(_includes(command)))
+        return _once(f"{source.stem}-{key}.o", lambda out: _run([*command, "-c", "-o", str(out)]))
 
     with ThreadPoolExecutor(JOBS) as pool:
         objects = list(pool.map(compile_one, sources))
-    key = _hash(*(path.name for path in objects), *link)
+    link_flags = [*flavour.link, *link, "-pthread", "-ldl"]
+    key = _hash(*(path.name for path in objects), *link_flags)
     stem, dot, suffix = name.partition(".")
-    command = ["g++", *compile_flags, *map(str, objects)]
-    return _once(f"{stem}-{key}{dot}{suffix}", lambda out: _run([*command, "-o", str(out), *link]))
+    command = ["g++", *map(str, objects), *link_flags]
+    return _once(f"{stem}-{key}{dot}{suffix}", lambda out: _run([*command, "-o", str(out)]))
+
+
+def _includes(command: list[str]) -> list[Path]:
+    """What a compilation reads: the source, and every header but those of the system."""
+    rule = _output(*command, "-MM", "-MT", "it")
+    words = rule.replace("\\\n", " ").split()
+    return [Path(word) for word in words[1:]]
 
 
 def _once(name: str, make: Callable[[Path], None]) -> Path:
@@ -190,6 +231,10 @@ def _run(command: list[str]) -> None:
         raise RuntimeError(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
 
 
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def _digest(paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
@@ -202,4 +247,4 @@ def _hash(*words: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{module(flags=SANITIZED if sys.argv[1:] == ['sanitized'] else FAST)}\n")
+    sys.stdout.write(f"{module(flavour=FLAVOURS[sys.argv[1] if sys.argv[1:] else 'fast'])}\n")

@@ -3,8 +3,8 @@
 //
 //   g++ -std=c++17 -x c++ -DFASTPTY_EMULATOR -Icsrc -Itests/emulator kernel.cu
 //
-// This file has CUDA's spellings; blocks.h runs the threads and finds the mistakes; fibers.h is how
-// one processor holds thousands of threads. README.md says what it cannot see.
+// This file has CUDA's spellings; launch.h starts the blocks, cluster.h runs their threads, on the
+// stacks of fibers.h, and finds the mistakes, some with races.h. README.md says what it cannot see.
 #pragma once
 
 #include <math.h>
@@ -14,7 +14,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "blocks.h"
+#include "launch.h"
 
 #define __global__
 #define __device__
@@ -186,15 +186,20 @@ void __stcg(T* p, T value) {
   *p = value;
 }
 
-inline void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
-inline void __threadfence_block() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
-inline void __threadfence_system() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+FASTPTY_EMULATOR_UNSEEN inline void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+FASTPTY_EMULATOR_UNSEEN inline void __threadfence_block() {
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+FASTPTY_EMULATOR_UNSEEN inline void __threadfence_system() {
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
 
 namespace emulator {
 
 // *p <- change(*p), at once; returns what was there.
 template <class T, class Change>
-T atomically(T* p, Change change) {
+FASTPTY_EMULATOR_UNSEEN T atomically(T* p, Change change) {
+  report(p, sizeof(T), Access::atomic, __builtin_return_address(0));
   T was, is;
   __atomic_load(p, &was, __ATOMIC_RELAXED);
   do {

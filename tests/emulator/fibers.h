@@ -98,7 +98,8 @@ struct Fiber {
 
 #if !defined(FASTPTY_EMULATOR_UCONTEXT)
 // Saves what a called function must preserve, changes stacks, restores the same from there.
-__attribute__((naked, noinline)) inline void change_stacks(void** /*save*/, void* /*load*/) {
+__attribute__((naked, noinline, no_sanitize("thread"))) inline void change_stacks(void** /*save*/,
+                                                                                  void* /*load*/) {
   asm(R"(
     pushq %rbp
     pushq %rbx
@@ -184,6 +185,7 @@ class Stacks {
   }
   // Not at the same place of every page, or all stacks would share a few lines of the cache.
   char* top(std::size_t i) const { return bottom(i) + kBytes - i * 320 % 4096 / 64 * 64; }
+  bool contains(const void* p) const { return pages_.contains(p); }
   bool is_guard(const void* p) const {
     return pages_.contains(p) &&
            static_cast<std::size_t>(static_cast<const char*>(p) - pages_.begin()) %

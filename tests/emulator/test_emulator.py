@@ -27,9 +27,12 @@ def run(
     )
 
 
-def mistake(name: str, order: str = "forward", **more: str) -> str:
+def mistake(
+    name: str, order: str = "forward", flavour: build.Flavour = build.FAST, **more: str
+) -> str:
     """What a kernel of mistakes.cu prints, the same both times that it runs."""
-    found = run(build.program(KERNELS / "mistakes.cu"), name, order=order, **more)
+    program = build.program(KERNELS / "mistakes.cu", flavour=flavour)
+    found = run(program, name, order=order, **more)
     assert found.returncode == 0, found
     first, second = found.stdout.splitlines()
     if name != "blocks_in_order":
@@ -50,14 +53,15 @@ def test_what_kernels_use(order: str, clusters_in_flight: str) -> None:
 
 
 def test_without_the_processors_own_switch() -> None:
-    flags = [*build.FAST, "-DFASTPTY_EMULATOR_UCONTEXT"]
+    flags = ["-DFASTPTY_EMULATOR_UCONTEXT"]
     found = run(build.program(KERNELS / "features.cu", flags=flags))
     assert found.returncode == 0, found.stdout + found.stderr
 
 
 @pytest.mark.slow
-def test_under_sanitizers() -> None:
-    found = run(build.program(KERNELS / "features.cu", flags=build.SANITIZED))
+@pytest.mark.parametrize("flavour", ["sanitized", "races"])
+def test_what_kernels_use_is_right_in_every_flavour(flavour: str) -> None:
+    found = run(build.program(KERNELS / "features.cu", flavour=build.FLAVOURS[flavour]))
     assert found.returncode == 0, found.stdout + found.stderr
 
 
@@ -132,3 +136,24 @@ def test_a_mistake_is_named(name: str, words: list[str]) -> None:
 
 def test_an_unknown_order_is_refused() -> None:
     assert "not 'sideways'" in mistake("no_barrier", "sideways")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("no_barrier", ["which nobody has written"]),
+        ("no_second_barrier", ["which thread (", "no barrier lies between, after __syncthreads"]),
+        ("no_warp_barrier", ["which nobody has written"]),
+        ("blocks_in_order", ["in global memory, which a thread of another block writes"]),
+        ("two_writers", ["writes byte", "which thread", "writes, and no barrier lies between"]),
+        ("added_and_read", ["in global memory", "changes atomically"]),
+        ("cluster_too_early", ["of the shared memory of block", "no barrier lies between"]),
+    ],
+)
+def test_a_race_is_named_in_every_order(name: str, words: list[str], order: str) -> None:
+    found = mistake(name, order, flavour=build.RACES)
+    assert found.startswith("error: kernel "), found
+    for word in words:
+        assert word in found

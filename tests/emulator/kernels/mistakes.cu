@@ -38,6 +38,30 @@ __global__ void no_warp_barrier(float* out) {
   out[t] = shared[t ^ 1];
 }
 
+// Whichever comes last: all write the same.
+__global__ void two_writers(float* out) {
+  FASTPTY_SHARED(float, shared);
+  shared[threadIdx.x / 2] = 1;
+  __syncthreads();
+  out[threadIdx.x] = shared[threadIdx.x / 2];
+}
+
+__global__ void added_and_read(float* out) {
+  atomicAdd(&out[threadIdx.x / 2], 1.0f);
+  if (threadIdx.x == 9) out[40] = out[0];
+}
+
+// Only its own block has been waited for.
+__global__ void cluster_too_early(float* out) {
+  FASTPTY_SHARED(float, shared);
+  shared[threadIdx.x] = 1;
+  __syncthreads();
+  const int other = 1 - ::emulator::cluster_rank();
+  out[blockIdx.x * blockDim.x + threadIdx.x] =
+      ::emulator::cluster_pointer(shared, other)[threadIdx.x];
+  ::emulator::cluster_sync();
+}
+
 // Blocks in order, as no GPU promises them.
 __global__ void blocks_in_order(float* out) { out[0] = 10 * out[0] + blockIdx.x; }
 
@@ -113,6 +137,11 @@ void run(const std::string& name, float* out) {
   if (name == "no_barrier") launch<no_barrier>(1, kThreads, bytes, nullptr, out);
   if (name == "no_second_barrier") launch<no_second_barrier>(1, kThreads, bytes, nullptr, out);
   if (name == "no_warp_barrier") launch<no_warp_barrier>(1, kThreads, bytes, nullptr, out);
+  if (name == "two_writers") launch<two_writers>(1, kThreads, bytes, nullptr, out);
+  if (name == "added_and_read") launch<added_and_read>(1, kThreads, 0, nullptr, out);
+  if (name == "cluster_too_early") {
+    ::emulator::launch<cluster_too_early>(dim3(2), dim3(kThreads / 2), bytes, 2, out);
+  }
   if (name == "blocks_in_order") launch<blocks_in_order>(4, 1, 0, nullptr, out);
   if (name == "behind") launch<out_of_bounds>(dim3(1, 3), kThreads, bytes, nullptr, out, kThreads);
   if (name == "just_before") launch<out_of_bounds>(1, kThreads, bytes, nullptr, out, -1);
