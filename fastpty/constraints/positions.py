@@ -18,7 +18,8 @@ def recentre_positions(model: Model, config: RecentrePositionsConfig) -> None:
     PtyRAD: ``pos_recenter``.
     """
     # In double precision: the mean of a thousand pixels, less the mean at the start.
-    start = torch.from_numpy(model.positions_start.mean(axis=0)).to(model.shift.device)
+    start = torch.from_numpy(model.positions_start.mean(axis=0))
+    start = start.to(model.shift.device, non_blocking=True)
     mean = model.corner.mean(dim=0, dtype=torch.float64) - start
     mean += model.shift.mean(dim=0, dtype=torch.float64)
     model.shift.sub_(((1 - config.relax) * mean).to(model.shift.dtype))

@@ -121,12 +121,17 @@ def test_the_host_asks_the_device_nothing(name: str) -> None:
     apply(on(small_model(), "meta"), name)
 
 
+# A table that is uploaded counts as a wait too: propagators are made on the host.
+WITH_A_PROPAGATOR = {"probe_support", "recentre_depth"}
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", list(CONSTRAINTS))
 def test_on_the_gpu(name: str) -> None:
     model, there = small_model(), on(small_model(), "cuda")
     apply(model, name)
-    torch.cuda.set_sync_debug_mode("error" if name in WITHOUT_A_WAIT else "default")
+    quiet = name in WITHOUT_A_WAIT and name not in WITH_A_PROPAGATOR
+    torch.cuda.set_sync_debug_mode("error" if quiet else "default")
     try:
         apply(there, name)
     finally:
