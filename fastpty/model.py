@@ -31,6 +31,7 @@ class Model:
     source : (shift [K, 2] px, weight [K]) of the points of a finite source; None: a point.
     detector_blur : symmetric matrices ([Ny, Ny], [Nx, Nx]) of the detector's point spread in
         corner order; None: none.
+    scan_shape : (slow, fast) of a raster whose positions stand row by row; None for another scan.
     """
 
     amplitude: torch.Tensor
@@ -48,6 +49,7 @@ class Model:
     occupancy: torch.Tensor | None = None
     source: tuple[torch.Tensor, torch.Tensor] | None = None
     detector_blur: tuple[torch.Tensor, torch.Tensor] | None = None
+    scan_shape: tuple[int, int] | None = None
 
     @property
     def unknowns(self) -> dict[str, torch.Tensor]:

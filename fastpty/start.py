@@ -63,6 +63,7 @@ def start_model(
         propagator=config.object.propagator,
         source=_source(config.probe, measurements.pixel_size, device),
         detector_blur=_detector_blur(config.detector, probe.shape[1:], device),
+        scan_shape=measurements.scan_shape,
     )
 
 

@@ -51,6 +51,11 @@ BOUNDS = {
     # times as much.
     "single intensity": 2e-6,
     "single gradient": 1e-5,
+    # What thousands of steps of an iteration leave, whose error falls as one over their number.
+    "converged": 1e-3,
+    # A modulation at the frequencies of a raster of 12 x 12 positions: what the soft border of the
+    # illuminated field mixes of it with the frequencies beside them.
+    "raster": 0.1,
     # The losses of a few iterations at small learning rates, by other arithmetic: Adam's first
     # steps have the size of the learning rate, whatever that of a gradient, so that where one is
     # all rounding its sign decides; 1.4e-5 between two implementations on one CPU.

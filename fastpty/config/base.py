@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import types
 import typing
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-__all__ = ["Section", "Switchable", "sections_of"]
+__all__ = [
+    "Iteration",
+    "NonNegative",
+    "Positive",
+    "Section",
+    "Switchable",
+    "item_sections_of",
+    "sections_of",
+]
+
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Iteration = Annotated[int, Field(ge=1)]
 
 
 def sections_of(annotation: Any) -> list[type[BaseModel]]:
@@ -17,6 +29,13 @@ def sections_of(annotation: Any) -> list[type[BaseModel]]:
         return [annotation]
     if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated):
         return [m for part in typing.get_args(annotation) for m in sections_of(part)]
+    return []
+
+
+def item_sections_of(annotation: Any) -> list[type[BaseModel]]:
+    """The sections that the items of a list field may hold: none for any other field."""
+    if typing.get_origin(annotation) is list:
+        return sections_of(typing.get_args(annotation)[0])
     return []
 
 

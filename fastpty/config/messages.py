@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from fastpty.config.base import sections_of
+from fastpty.config.base import item_sections_of, sections_of
 
 __all__ = ["describe"]
 
@@ -126,6 +126,7 @@ def _unknown_key(model: type[BaseModel], field: tuple[str, ...]) -> str:
 def _walk(model: type[BaseModel], location: Sequence[int | str]) -> Iterator[str]:
     """The location without pydantic's own additions (the union members that it tried)."""
     current: type[BaseModel] | None = model
+    item: type[BaseModel] | None = None  # the section that each item of a list holds
     free = False  # inside a mapping whose keys the user chooses
     for part in location:
         name = str(part)
@@ -136,28 +137,37 @@ def _walk(model: type[BaseModel], location: Sequence[int | str]) -> Iterator[str
             yield name
             field = current.model_fields.get(name)
             annotation = field.annotation if field else None
-            models = sections_of(annotation)
-            current = models[0] if models else None
+            current = next(iter(sections_of(annotation)), None)
+            item = next(iter(item_sections_of(annotation)), None)
             free = typing.get_origin(annotation) in (dict, Mapping)
         elif isinstance(part, int) or (free and name != "[key]"):
             yield name
+            current, item = item, None
 
 
 def _field_info(model: type[BaseModel], path: Sequence[str]) -> FieldInfo | None:
     """The field, or for a place inside a list or mapping the field that holds it."""
     info: FieldInfo | None = None
-    current = model
+    current: type[BaseModel] | None = model
     for part in path:
-        info = current.model_fields.get(part)
-        models = sections_of(info.annotation) if info else []
-        if not models:
+        if part.isdigit():  # an item of the list that was the last part
+            continue
+        if current is None:
             break
-        current = models[0]
+        info = current.model_fields.get(part)
+        current = _inner(info)
     return info
 
 
 def _field_names(model: type[BaseModel], path: Sequence[str]) -> list[str]:
-    current = model
+    current: type[BaseModel] | None = model
     for part in path:
-        current = sections_of(current.model_fields[part].annotation)[0]
-    return list(current.model_fields)
+        if current is not None and not part.isdigit():
+            current = _inner(current.model_fields.get(part))
+    return list(current.model_fields) if current is not None else []
+
+
+def _inner(field: FieldInfo | None) -> type[BaseModel] | None:
+    """The section that a field, or each of its items, may hold."""
+    annotation = field.annotation if field else None
+    return next(iter(sections_of(annotation) or item_sections_of(annotation)), None)

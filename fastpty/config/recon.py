@@ -57,6 +57,12 @@ class ReconConfig(Section):
             raise ValueError("probe.start is needed with units: pixel (there is no beam section)")
         if self.object.slices > 1:
             raise ValueError(f"object.slices = {self.object.slices} needs units: angstrom")
+        support = self.constraints.probe_support
+        if support is not None and support.z_range is not None:
+            raise ValueError(
+                "constraints.probe_support.z_range must be null with units: pixel (there is no "
+                "wavelength to seek the focus with)"
+            )
         if self.scan.positions is not None and self.scan.positions.unit != "pixel":
             raise ValueError("scan.positions.unit must be pixel with units: pixel")
         return self

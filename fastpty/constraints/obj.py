@@ -1,75 +1,68 @@
-"""Constraints on the object's amplitude and phase."""
+"""Constraints on the values of the object's amplitude and phase."""
 
 from __future__ import annotations
 
-import math
-
 import torch
-import torch.nn.functional as F
 
-from fastpty.config.solve import (
+from fastpty.config.constraints import (
     AmplitudeClampConfig,
-    BlurXYConfig,
-    BlurZConfig,
-    ConstraintConfig,
+    ComplexRatioConfig,
+    MirroredAmplitudeConfig,
+    PositivePhaseConfig,
 )
 from fastpty.model import Model
 
-__all__ = ["amplitude_clamp", "blur_xy", "blur_z", "positive_phase"]
+__all__ = ["amplitude_clamp", "complex_ratio", "mirrored_amplitude", "positive_phase"]
+
+# Below it an amplitude counts as this in a logarithm: it may be zero, and negative.
+_FAINTEST = 1e-3
 
 
-def _gaussian_weights(std: float, like: torch.Tensor) -> torch.Tensor:
-    """Normalised weights [2 r + 1], r = 3 std rounded up, at least 2."""
-    radius = max(2, math.ceil(3 * std))
-    offset = torch.arange(-radius, radius + 1, dtype=like.dtype, device=like.device)
-    weights = torch.exp(-0.5 * (offset / std) ** 2)
-    return weights / weights.sum()
+def complex_ratio(model: Model, config: ComplexRatioConfig) -> None:
+    """Draw amplitude and phase towards one ratio C = sum |ln a| / sum |phi| over all voxels.
 
-
-def _blur_plane(volume: torch.Tensor, std: float) -> torch.Tensor:
-    weights = _gaussian_weights(std, volume)
-    radius = len(weights) // 2
-    planes = volume.reshape(-1, 1, *volume.shape[-2:])
-    planes = F.pad(planes, (radius, radius, radius, radius), mode="replicate")
-    planes = F.conv2d(planes, weights[None, None, :, None])
-    planes = F.conv2d(planes, weights[None, None, None, :])
-    return planes.reshape(volume.shape)
-
-
-def _blur_depth(volume: torch.Tensor, std: float) -> torch.Tensor:
-    """As a matrix over the slices: exact edge replication for any number of slices."""
-    slices = volume.shape[1]
-    weights = _gaussian_weights(std, volume)
-    radius = len(weights) // 2
-    matrix = torch.zeros(slices, slices, dtype=volume.dtype, device=volume.device)
-    rows = torch.arange(slices, device=volume.device)
-    for offset, weight in zip(range(-radius, radius + 1), weights, strict=True):
-        matrix[rows, (rows + offset).clamp(0, slices - 1)] += weight
-    return torch.einsum("zw,nwyx->nzyx", matrix, volume)
-
-
-def blur_xy(model: Model, config: BlurXYConfig) -> None:
-    """Gaussian blur of amplitude and phase in the plane of every slice, edges replicated."""
-    for volume in (model.amplitude, model.phase):
-        volume.copy_(_blur_plane(volume, config.std))
-
-
-def blur_z(model: Model, config: BlurZConfig) -> None:
-    """Gaussian blur of amplitude and phase along the beam, edges replicated.
-
-    The depth of field is longer than a slice is thick, so neighbouring slices are hardly told
-    apart; the blur keeps structure from collecting in single slices.
+    a' = exp((1 - alpha1) ln a - alpha1 C phi), phi' = (1 - alpha2) phi - (alpha2 / C) ln a: where
+    the specimen is of one material, it absorbs where it advances the wave. PtyRAD:
+    ``complex_ratio``, after Clark et al., Opt. Express 18 (2010) 1981. An object without phase or
+    without absorption has no ratio, and stays.
     """
-    if model.phase.shape[1] > 1:
-        for volume in (model.amplitude, model.phase):
-            volume.copy_(_blur_depth(volume, config.std))
+    phase = model.phase
+    log = model.amplitude.clamp(min=_FAINTEST).log()
+    absorption = log.abs().sum(dtype=torch.float64)
+    advance = phase.abs().sum(dtype=torch.float64)
+    exists = (absorption > 0) & (advance > 0)
+    ratio = (absorption / advance).to(phase.dtype)
+    amplitude = torch.exp((1 - config.alpha1) * log - config.alpha1 * ratio * phase)
+    advanced = (1 - config.alpha2) * phase - config.alpha2 / ratio * log
+    if config.of != "phase":
+        model.amplitude.copy_(torch.where(exists, amplitude, model.amplitude))
+    if config.of != "amplitude":
+        phase.copy_(torch.where(exists, advanced, phase))
+
+
+def mirrored_amplitude(model: Model, config: MirroredAmplitudeConfig) -> None:
+    """Amplitude from the phase: a' = relax a + (1 - relax) (1 - scale max(phi, 0)^power).
+
+    Heavy atoms scatter electrons out of the detector. PtyRAD: ``mirrored_amp``.
+    """
+    loss = config.scale * model.phase.clamp(min=0).pow(config.power)
+    model.amplitude.lerp_(1 - loss, 1 - config.relax)
 
 
 def amplitude_clamp(model: Model, config: AmplitudeClampConfig) -> None:
-    """Amplitude within [low, high]: thin slices scatter little out of the detector."""
-    model.amplitude.clamp_(config.low, config.high)
+    """Amplitude within [low, high]: thin slices scatter little out of the detector.
+
+    a' = relax a + (1 - relax) clamp(a). PtyRAD: ``obja_thresh``.
+    """
+    model.amplitude.lerp_(model.amplitude.clamp(config.low, config.high), 1 - config.relax)
 
 
-def positive_phase(model: Model, config: ConstraintConfig) -> None:
-    """Phase at least zero: atoms advance electrons."""
-    model.phase.clamp_(min=0.0)
+def positive_phase(model: Model, config: PositivePhaseConfig) -> None:
+    """Phase at least zero: atoms advance electrons.
+
+    phi' = relax phi + (1 - relax) p, where p is max(phi, 0), or with ``subtract_min`` the phase
+    less its lowest value anywhere. PtyRAD: ``objp_postiv``, ``clip_neg`` and ``subtract_min``.
+    """
+    phase = model.phase
+    positive = phase - phase.min() if config.mode == "subtract_min" else phase.clamp(min=0)
+    phase.lerp_(positive, 1 - config.relax)

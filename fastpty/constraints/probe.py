@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from fastpty.config.solve import ConstraintConfig
+from fastpty.config.constraints import ConstraintConfig
 from fastpty.model import Model
 
 __all__ = ["orthogonal_modes", "probe_power"]
@@ -17,7 +17,7 @@ def orthogonal_modes(model: Model, config: ConstraintConfig) -> None:
     every pattern, stays what it was (Thibault & Menzel, Nature 494 (2013) 68). An eigenvector's
     phase is free: it is chosen so that a mode that need not move does not. Modes that are
     orthogonal already are only sorted: among equal powers the eigenbasis would be an arbitrary
-    one, another at every call.
+    one, another at every call. PtyRAD: ``ortho_pmode``.
     """
     modes = model.probe.reshape(model.probe.shape[0], -1).to(torch.complex128)
     gram = modes.conj() @ modes.T
@@ -40,6 +40,7 @@ def probe_power(model: Model, config: ConstraintConfig) -> None:
     """Scale the modes to the total intensity of the start.
 
     Without it a factor can drift between probe and object, whose product alone is measured.
+    PtyRAD: ``fix_probe_int``.
     """
     power = model.probe.abs().square().sum()
     model.probe.mul_((model.power_start / power).sqrt())

@@ -7,22 +7,50 @@ from typing import Any
 
 import torch
 
-from fastpty.config.solve import ConstraintConfig, ConstraintsConfig
-from fastpty.constraints.obj import amplitude_clamp, blur_xy, blur_z, positive_phase
-from fastpty.constraints.positions import recentre_positions
+from fastpty.config.constraints import (
+    ConstraintConfig,
+    ConstraintsConfig,
+    CustomConstraintConfig,
+    resolve_call,
+)
+from fastpty.constraints.depth import recentre_depth
+from fastpty.constraints.filters import blur_xy, blur_z, lowpass_xy, missing_wedge, sparse_dct
+from fastpty.constraints.leakage import remove_leakage
+from fastpty.constraints.obj import (
+    amplitude_clamp,
+    complex_ratio,
+    mirrored_amplitude,
+    positive_phase,
+)
+from fastpty.constraints.positions import recentre_positions, smooth_tilt
 from fastpty.constraints.probe import orthogonal_modes, probe_power
+from fastpty.constraints.probe_masks import probe_aperture, probe_support
+from fastpty.constraints.variation import total_variation_xy, total_variation_z
+from fastpty.errors import ConfigError
 from fastpty.model import Model
 
 __all__ = ["CONSTRAINTS", "apply_constraints"]
 
 CONSTRAINTS: dict[str, Callable[[Model, Any], None]] = {
+    "probe_aperture": probe_aperture,
+    "probe_support": probe_support,
     "orthogonal_modes": orthogonal_modes,
     "probe_power": probe_power,
     "blur_xy": blur_xy,
     "blur_z": blur_z,
+    "lowpass_xy": lowpass_xy,
+    "missing_wedge": missing_wedge,
+    "sparse_dct": sparse_dct,
+    "total_variation_xy": total_variation_xy,
+    "total_variation_z": total_variation_z,
+    "remove_leakage": remove_leakage,
+    "complex_ratio": complex_ratio,
+    "mirrored_amplitude": mirrored_amplitude,
+    "recentre_depth": recentre_depth,
     "amplitude_clamp": amplitude_clamp,
     "positive_phase": positive_phase,
     "recentre_positions": recentre_positions,
+    "smooth_tilt": smooth_tilt,
 }
 
 
@@ -34,8 +62,30 @@ def _acts(config: ConstraintConfig, iteration: int) -> bool:
 
 @torch.no_grad()
 def apply_constraints(model: Model, config: ConstraintsConfig, iteration: int) -> None:
-    """Apply, in place, those that are on and due after this iteration (counted from 1)."""
+    """Apply, in place, those that are on and due after this iteration (counted from 1).
+
+    Raises
+    ------
+    ConfigError : a custom constraint has put another tensor in the place of an unknown.
+    """
     for name, constraint in CONSTRAINTS.items():
         section: ConstraintConfig | None = getattr(config, name)
         if section is not None and _acts(section, iteration):
             constraint(model, section)
+    for index, entry in enumerate(config.custom):
+        if _acts(entry, iteration):
+            _apply_custom(model, entry, f"constraints.custom.{index}.call")
+
+
+def _apply_custom(model: Model, entry: CustomConstraintConfig, field: str) -> None:
+    """The optimiser holds the tensors of the unknowns: another in their place would never move."""
+    before = model.unknowns
+    resolve_call(entry.call)(model, **entry.options)
+    after = model.unknowns
+    replaced = [name for name, tensor in before.items() if after.get(name) is not tensor]
+    if replaced:
+        raise ConfigError(
+            field,
+            f"{entry.call} has put a new tensor in the place of {', '.join(replaced)}.",
+            "Write into the tensor that is there, as in model.phase.copy_(...).",
+        )

@@ -51,6 +51,32 @@ def test_the_smallest_configs_are_complete() -> None:
         ("constraints.blur_z.every", "0"),
         ("constraints.probe_power.start", "0"),
         ("constraints.probe_power.stop", "0"),
+        ("constraints.blur_xy.kernel_size", "0"),
+        ("constraints.probe_aperture.radius", "-0.1"),
+        ("constraints.probe_aperture.width", "0"),
+        ("constraints.probe_aperture.power", "-0.1"),
+        ("constraints.probe_support.radius", "0"),
+        ("constraints.probe_support.order", "0"),
+        ("constraints.probe_support.z_steps", "0"),
+        ("constraints.lowpass_xy.radius", "-0.1"),
+        ("constraints.lowpass_xy.width", "0"),
+        ("constraints.missing_wedge.beta", "-0.1"),
+        ("constraints.missing_wedge.alpha", "-0.1"),
+        ("constraints.sparse_dct.keep", "0"),
+        ("constraints.total_variation_xy.weight", "0"),
+        ("constraints.total_variation_z.inner", "0"),
+        ("constraints.remove_leakage.raster", "-0.1"),
+        ("constraints.remove_leakage.raster_width", "0"),
+        ("constraints.remove_leakage.raster_orders", "0"),
+        ("constraints.complex_ratio.alpha1", "-0.1"),
+        ("constraints.complex_ratio.alpha2", "-0.1"),
+        ("constraints.mirrored_amplitude.relax", "-0.1"),
+        ("constraints.mirrored_amplitude.scale", "-0.1"),
+        ("constraints.mirrored_amplitude.power", "-0.1"),
+        ("constraints.recentre_depth.percentile", "-0.1"),
+        ("constraints.recentre_depth.scale", "-0.1"),
+        ("constraints.recentre_depth.max_shift", "-0.1"),
+        ("constraints.smooth_tilt.std", "0"),
         ("constraints.amplitude_clamp.low", "-0.1"),
         ("constraints.amplitude_clamp.high", "0"),
         ("optimise.iterations", "0"),
@@ -80,6 +106,13 @@ def test_lower_bounds(field: str, low: str) -> None:
         ("optimise.phase.lr", "1001", "at most 1000"),
         ("optimise.probe.lr", "1001", "at most 1000"),
         ("output.snapshot_patterns", "65", "at most 64"),
+        ("constraints.probe_aperture.power", "1.5", "at most 1"),
+        ("constraints.sparse_dct.keep", "1.5", "at most 1"),
+        ("constraints.remove_leakage.raster", "1.5", "at most 1"),
+        ("constraints.remove_leakage.raster_orders", "9", "at most 8"),
+        ("constraints.complex_ratio.alpha1", "1.5", "at most 1"),
+        ("constraints.positive_phase.relax", "1.5", "at most 1"),
+        ("constraints.recentre_depth.percentile", "101", "at most 100"),
         ("beam.energy_kv", ".inf", "a finite number"),
         ("beam.energy_kv", ".nan", "a finite number"),
         ("scan.rotation_deg", ".nan", "a finite number"),
@@ -129,6 +162,22 @@ def test_a_switch_in_a_list_is_no_number() -> None:
         ),
         (["loss.gaussian=off", "loss.sparse=on"], "^loss: gaussian, poisson, pacbed are all off"),
         (["loss.similarity.blocks=[1, 0, 1]"], r"^loss\.similarity\.blocks\.1: must be at least 1"),
+        (
+            ["constraints.blur_z.kernel_size=4"],
+            r"^constraints\.blur_z\.kernel_size: must be odd, .* found 4",
+        ),
+        (
+            ["constraints.probe_support.z_range=[5, -5]"],
+            r"^constraints\.probe_support: z_range = \[5\.0, -5\.0\] must ascend",
+        ),
+        (
+            ["constraints.remove_leakage.amplitude=on"],
+            r"^constraints: remove_leakage\.amplitude .* probe_power takes back; switch one",
+        ),
+        (
+            ["constraints.remove_leakage.phase=on", "constraints.positive_phase=on"],
+            r"^constraints: remove_leakage\.phase .* positive_phase changes it; switch one",
+        ),
         (["beam.aberrations.defoucs=5"], r"^beam\.aberrations: unknown name 'defoucs'; did you"),
         (["beam.aberrations={C10: 1, defocus: 1}"], r"^beam\.aberrations: .* both set C10"),
         (["beam=null"], "beam is needed; without lengths use units: pixel"),
@@ -147,6 +196,7 @@ def test_rules_that_join_fields(overrides: list[str], message: str) -> None:
         (["calibration.dk=1"], "calibration has no meaning"),
         (["truth=data.h5"], "truth has no meaning"),
         (["probe.start=null"], r"probe\.start is needed with units: pixel"),
+        (["constraints.probe_support=on"], r"probe_support\.z_range must be null"),
         (["object={slices: 2, thickness: 5}"], r"object\.slices = 2 needs units: angstrom"),
         (
             ["scan={positions: {path: a.npy, unit: angstrom}}"],
@@ -161,7 +211,12 @@ def test_pixel_units(overrides: list[str], message: str) -> None:
 
 def test_bounds_that_touch_are_allowed() -> None:
     config = check(
-        "constraints.blur_xy={start: 5, stop: 5}", "loss.gaussian.power=1", "object.margin=0"
+        "constraints.blur_xy={start: 5, stop: 5}",
+        "constraints.probe_support.z_range=[7, 7]",
+        "constraints.remove_leakage={amplitude: on, phase: on}",
+        "constraints.probe_power=off",
+        "loss.gaussian.power=1",
+        "object.margin=0",
     )
     assert config.constraints.blur_xy.stop == config.constraints.blur_xy.start
 
@@ -213,7 +268,9 @@ def test_the_gaussian_loss_may_be_replaced(other: str) -> None:
 
 @pytest.mark.parametrize("value", ["3", "yes please", "[1]"])
 def test_a_constraint_is_a_mapping_or_a_switch(value: str) -> None:
-    message = r"^constraints\.blur_xy: must be a mapping with the fields start, stop, every, std"
+    message = (
+        r"^constraints\.blur_xy: must be a mapping with the fields start, stop, every, of, ker"
+    )
     with pytest.raises(ConfigError, match=message):
         check(f"constraints.blur_xy={value}")
 

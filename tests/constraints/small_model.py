@@ -5,7 +5,22 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from fastpty.config.solve import ConstraintsConfig
+from fastpty.constraints import CONSTRAINTS, apply_constraints
 from fastpty.model import Model
+
+OFF = dict.fromkeys(CONSTRAINTS)
+
+
+def apply(model: Model, name: str, settings: object = True) -> None:
+    """One constraint alone."""
+    apply_constraints(model, ConstraintsConfig(**(OFF | {name: settings})), 1)
+
+
+def values(model: Model) -> dict[str, torch.Tensor]:
+    """A copy of everything that a constraint may change."""
+    tensors = model.unknowns | ({} if model.tilt is None else {"tilt": model.tilt})
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
 def small_model(
@@ -15,7 +30,7 @@ def small_model(
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
 ) -> Model:
-    """Two object modes, five positions, every unknown free."""
+    """Two object modes, five positions with a tilt each, every unknown free."""
     generator = torch.Generator().manual_seed(seed)
     size = (2, slices, *canvas)
     shift = torch.randn(5, 2, generator=generator) / 4
@@ -28,6 +43,11 @@ def small_model(
         shift=shift.to(dtype),
         positions_start=start,
         power_start=7.0,
+        thickness=12.0,
+        tilt=torch.randn(5, 2, generator=generator, dtype=dtype),
+        wavelength=0.02,
+        pixel_size=(0.3, 0.2),
+        scan_shape=(5, 1),
     )
     for tensor in model.unknowns.values():
         tensor.requires_grad_()

@@ -1,79 +1,14 @@
-"""Blurs against scipy, clamps against their bounds."""
+"""Constraints on the object's values: clamps, positivity, amplitude from phase."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from scipy.ndimage import gaussian_filter
 
-from fastpty.config.solve import ConstraintsConfig
-from fastpty.constraints import apply_constraints
-from fastpty.model import Model
-from tests.constraints.small_model import small_model
+from tests.constraints.small_model import apply, small_model, values
 from tests.tolerances import tolerance
 
-OFF = dict.fromkeys(ConstraintsConfig.model_fields)
-
-
-def apply(model: Model, name: str, settings: object = True) -> None:
-    """One constraint alone."""
-    apply_constraints(model, ConstraintsConfig(**(OFF | {name: settings})), 1)
-
-
-def blurred(volume: torch.Tensor, sigma: tuple[float, ...]) -> torch.Tensor:
-    """scipy's own filter, with the radius that the constraint documents."""
-    radius = [max(2, -int(-3 * s // 1)) if s else 0 for s in sigma]
-    array = gaussian_filter(volume.detach().double().numpy(), sigma, mode="nearest", radius=radius)
-    return torch.from_numpy(array).to(volume.dtype)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("std", [0.1, 0.4, 1.0, 2.3])
-@pytest.mark.parametrize("canvas", [(11, 9), (1, 1), (2, 30)])
-def test_blur_xy(canvas: tuple[int, int], std: float, dtype: torch.dtype) -> None:
-    """Also where the filter is longer than the plane."""
-    model = small_model(canvas=canvas, dtype=dtype)
-    before = {name: tensor.clone() for name, tensor in model.unknowns.items()}
-    apply(model, "blur_xy", {"std": std})
-    for name in ("amplitude", "phase"):
-        expected = blurred(before[name], (0, 0, std, std))
-        torch.testing.assert_close(
-            model.unknowns[name].detach(), expected, **tolerance("sum", dtype)
-        )
-    for name in ("probe", "positions"):
-        assert torch.equal(model.unknowns[name], before[name])
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("std", [0.1, 1.0, 2.3])
-@pytest.mark.parametrize("slices", [2, 4, 17])
-def test_blur_z(slices: int, std: float, dtype: torch.dtype) -> None:
-    model = small_model(slices=slices, dtype=dtype)
-    before = {name: tensor.clone() for name, tensor in model.unknowns.items()}
-    apply(model, "blur_z", {"std": std})
-    for name in ("amplitude", "phase"):
-        expected = blurred(before[name], (0, std, 0, 0))
-        torch.testing.assert_close(
-            model.unknowns[name].detach(), expected, **tolerance("sum", dtype)
-        )
-
-
-def test_blur_z_leaves_a_single_slice_alone() -> None:
-    model = small_model(slices=1)
-    before = model.phase.clone()
-    apply(model, "blur_z", {"std": 3})
-    assert torch.equal(model.phase, before)
-
-
-@pytest.mark.parametrize("name", ["blur_xy", "blur_z"])
-def test_a_blur_keeps_a_constant(name: str) -> None:
-    model = small_model()
-    with torch.no_grad():
-        model.phase.fill_(0.7)
-    apply(model, name, {"std": 1.5})
-    torch.testing.assert_close(
-        model.phase.detach(), torch.full_like(model.phase, 0.7), **tolerance("sum", torch.float32)
-    )
+CLOSE = tolerance("product", torch.float32)
 
 
 def test_amplitude_clamp() -> None:
@@ -96,3 +31,96 @@ def test_positive_phase() -> None:
     assert torch.equal(model.phase, torch.where(before > 0, before, 0.0))
     assert (before < 0).any()
     assert torch.equal(model.amplitude, amplitude)
+
+
+def test_positive_phase_by_a_constant() -> None:
+    model = small_model()
+    before = model.phase.detach().clone()
+    apply(model, "positive_phase", {"mode": "subtract_min"})
+    assert torch.equal(model.phase, before - before.min())
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("amplitude_clamp", "amplitude"),
+        ("mirrored_amplitude", "amplitude"),
+        ("positive_phase", "phase"),
+        ("recentre_positions", "positions"),
+    ],
+)
+def test_relax(name: str, part: str) -> None:
+    """The share of the old value that stays."""
+    before, hard = values(small_model())[part], small_model()
+    apply(hard, name, {"relax": 0.0})
+    for relax in (1.0, 0.25):
+        model = small_model()
+        apply(model, name, {"relax": relax})
+        expected = relax * before + (1 - relax) * values(hard)[part]
+        torch.testing.assert_close(model.unknowns[part].detach(), expected, **CLOSE)
+    assert not torch.equal(values(hard)[part], before)
+
+
+def test_mirrored_amplitude() -> None:
+    model = small_model()
+    phase = model.phase.detach().clone()
+    apply(model, "mirrored_amplitude", {"relax": 0, "scale": 0.2, "power": 2})
+    expected = torch.where(phase > 0, 1 - 0.2 * phase**2, 1.0)
+    torch.testing.assert_close(model.amplitude.detach(), expected, **CLOSE)
+    assert torch.equal(model.phase, phase)
+
+
+def test_complex_ratio_makes_the_amplitude_from_the_phase() -> None:
+    """alpha1 = 1: ln a = -C phi everywhere."""
+    model = small_model(dtype=torch.float64)
+    before = values(model)
+    apply(model, "complex_ratio")
+    ratio = before["amplitude"].log().abs().sum() / before["phase"].abs().sum()
+    torch.testing.assert_close(
+        model.amplitude.detach().log(), -ratio * before["phase"], **tolerance("sum", torch.float64)
+    )
+    assert torch.equal(model.phase, before["phase"])
+
+
+def test_complex_ratio_makes_the_phase_from_the_amplitude() -> None:
+    model = small_model(dtype=torch.float64)
+    before = values(model)
+    apply(model, "complex_ratio", {"alpha1": 0, "alpha2": 1})
+    ratio = before["amplitude"].log().abs().sum() / before["phase"].abs().sum()
+    close = tolerance("sum", torch.float64)
+    torch.testing.assert_close(model.phase.detach(), -before["amplitude"].log() / ratio, **close)
+    torch.testing.assert_close(model.amplitude.detach(), before["amplitude"], **close)
+
+
+@pytest.mark.parametrize("alphas", [{}, {"alpha1": 0.3, "alpha2": 0.6}])
+def test_an_object_that_has_the_ratio_stays(alphas: dict[str, float]) -> None:
+    model = small_model(dtype=torch.float64)
+    with torch.no_grad():
+        model.amplitude.copy_(torch.exp(-0.1 * model.phase))
+    before = values(model)
+    apply(model, "complex_ratio", alphas)
+    for name in ("amplitude", "phase"):
+        torch.testing.assert_close(
+            model.unknowns[name].detach(), before[name], **tolerance("sum", torch.float64)
+        )
+
+
+@pytest.mark.parametrize("empty", ["amplitude", "phase"])
+def test_complex_ratio_of_nothing_changes_nothing(empty: str) -> None:
+    """The object at the start has no ratio."""
+    model = small_model()
+    with torch.no_grad():
+        model.unknowns[empty].fill_(1.0 if empty == "amplitude" else 0.0)
+    before = values(model)
+    apply(model, "complex_ratio", {"alpha1": 0.5, "alpha2": 0.5})
+    for name in ("amplitude", "phase"):
+        assert torch.equal(model.unknowns[name], before[name])
+
+
+def test_complex_ratio_of_a_black_pixel_is_finite() -> None:
+    model = small_model()
+    with torch.no_grad():
+        model.amplitude[0, 0, 0, :2] = torch.tensor([0.0, -0.3])
+    apply(model, "complex_ratio", {"alpha2": 0.5})
+    assert model.amplitude.isfinite().all()
+    assert model.phase.isfinite().all()

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastpty.model import Model
-from tests.constraints.small_model import small_model
-from tests.constraints.test_object import apply
+from tests.constraints.small_model import apply, small_model
 from tests.tolerances import tolerance
 
 TIGHT = tolerance("sum", torch.complex64, scale=10)  # the modes' total intensity is about 100

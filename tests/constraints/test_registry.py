@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import numpy as np
+import dataclasses
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastpty.config.solve import ConstraintConfig, ConstraintsConfig
+from fastpty.config.solve import ConstraintsConfig
 from fastpty.constraints import CONSTRAINTS, apply_constraints
-from tests.constraints.small_model import small_model
-from tests.constraints.test_object import OFF, apply
+from fastpty.model import Model
+from tests.constraints.lens import lens_model
+from tests.constraints.small_model import OFF, apply, small_model, values
+from tests.tolerances import tolerance
 
 
 def test_the_config_names_every_constraint_in_order() -> None:
-    assert list(CONSTRAINTS) == list(ConstraintsConfig.model_fields)
+    assert [*CONSTRAINTS, "custom"] == list(ConstraintsConfig.model_fields)
+
+
+def test_what_is_on_by_default() -> None:
+    on = [name for name in CONSTRAINTS if getattr(ConstraintsConfig(), name) is not None]
+    assert on == ["orthogonal_modes", "probe_power", "blur_xy", "blur_z", "recentre_positions"]
 
 
 @pytest.fixture
@@ -30,7 +38,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_all_act_in_the_order_of_the_config(calls: list[str]) -> None:
     given_backwards = dict.fromkeys(reversed(CONSTRAINTS), True)
     apply_constraints(small_model(), ConstraintsConfig(**given_backwards), 1)
-    assert calls == list(ConstraintsConfig.model_fields)
+    assert calls == list(CONSTRAINTS)
 
 
 def test_what_is_off_does_not_act(calls: list[str]) -> None:
@@ -45,7 +53,7 @@ def test_what_is_off_does_not_act(calls: list[str]) -> None:
 def test_schedule(start: int, length: int | None, every: int) -> None:
     """start, start + every, ... until stop."""
     stop = None if length is None else start + length
-    section = ConstraintConfig(start=start, stop=stop, every=every)
+    section = {"start": start, "stop": stop, "every": every}
     config = ConstraintsConfig(**(OFF | {"positive_phase": section}))
     acted = []
     for iteration in range(1, 25):
@@ -60,20 +68,74 @@ def test_schedule(start: int, length: int | None, every: int) -> None:
 def test_unknowns_are_changed_in_place(name: str) -> None:
     """The optimiser holds these very tensors; and no gradient runs through a constraint."""
     model = small_model()
-    before = dict(model.unknowns)
-    values = {key: tensor.detach().clone() for key, tensor in before.items()}
+    before = dict(model.unknowns) | {"tilt": model.tilt.requires_grad_()}
+    copies = values(model)
     apply(model, name)
-    assert all(model.unknowns[key] is tensor for key, tensor in before.items())
+    after = model.unknowns | {"tilt": model.tilt}
+    assert all(after[key] is tensor for key, tensor in before.items())
     assert all(tensor.is_leaf and tensor.requires_grad for tensor in before.values())
-    assert any(not torch.equal(before[key], values[key]) for key in before)
+    assert any(not torch.equal(before[key], copies[key]) for key in before)
 
 
-def test_recentre_positions() -> None:
-    model = small_model()
-    before = model.displacement
-    apply(model, "recentre_positions")
-    after = model.displacement
-    assert np.abs(before.mean(axis=0)).max() > 0.01
-    np.testing.assert_allclose(after.mean(axis=0), 0, atol=1e-7)
-    np.testing.assert_allclose(after, before - before.mean(axis=0), atol=1e-6)
-    np.testing.assert_array_equal(model.corner.numpy(), model.positions_start)
+@pytest.mark.parametrize("name", list(CONSTRAINTS))
+def test_the_same_bits_again_and_for_any_number_of_threads(name: str) -> None:
+    results = []
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 2, 1):
+            torch.set_num_threads(count)
+            model = small_model(slices=5, canvas=(64, 61))
+            apply(model, name)
+            results.append(values(model))
+    finally:
+        torch.set_num_threads(threads)
+    for other in results[1:]:
+        assert all(torch.equal(other[key], tensor) for key, tensor in results[0].items())
+
+
+@pytest.mark.parametrize("name", list(CONSTRAINTS))
+def test_one_slice_one_mode(name: str) -> None:
+    model = lens_model(slices=1)
+    model.probe = model.probe[:1].clone()
+    apply(model, name)
+    assert all(tensor.isfinite().all() for tensor in values(model).values())
+
+
+def on(model: Model, device: str) -> Model:
+    """The same model elsewhere."""
+    tensors = {
+        name: tensor.detach().to(device)
+        for name, tensor in vars(model).items()
+        if isinstance(tensor, torch.Tensor)
+    }
+    return dataclasses.replace(model, **tensors)
+
+
+# The eigenbasis of the modes' Gram matrix is one question to the device.
+WITHOUT_A_WAIT = [name for name in CONSTRAINTS if name != "orthogonal_modes"]
+
+
+@pytest.mark.parametrize("name", WITHOUT_A_WAIT)
+def test_the_host_asks_the_device_nothing(name: str) -> None:
+    """Tensors without values: to ask for one, or to mix devices, is an error."""
+    apply(on(small_model(), "meta"), name)
+
+
+# A table that is uploaded counts as a wait too: propagators are made on the host.
+WITH_A_PROPAGATOR = {"probe_support", "recentre_depth"}
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", list(CONSTRAINTS))
+def test_on_the_gpu(name: str) -> None:
+    model, there = small_model(), on(small_model(), "cuda")
+    apply(model, name)
+    quiet = name in WITHOUT_A_WAIT and name not in WITH_A_PROPAGATOR
+    torch.cuda.set_sync_debug_mode("error" if quiet else "default")
+    try:
+        apply(there, name)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    for key, tensor in values(on(there, "cpu")).items():
+        close = tolerance("chain", tensor.dtype, scale=float(tensor.abs().max()))
+        torch.testing.assert_close(tensor, values(model)[key], **close)

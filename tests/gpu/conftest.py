@@ -15,6 +15,10 @@ import torch
 
 from fastpty import ops
 
+# Without it torch refuses matrix products where the order of sums is to be fixed. It is read when
+# the first product is taken.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
 
 @pytest.fixture
 def device() -> torch.device:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+pytest.importorskip("pydantic", reason="the losses' config needs pydantic")
+
 from fastpty.config.loss import LossConfig
 from fastpty.loss import total_loss
 from fastpty.loss.gaussian import gaussian_loss
