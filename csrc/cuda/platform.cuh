@@ -111,8 +111,10 @@ FASTPTY_DEVICE void add_atomically(Cf* p, Cf v) {
 #  define FASTPTY_CLUSTERS 1
 #endif
 #if defined(__CUDA_ARCH__) && FASTPTY_CLUSTERS
+#  define FASTPTY_CLUSTER_OF(blocks) __cluster_dims__(blocks, 1, 1)
 #  define FASTPTY_CLUSTER_PTX(...) asm volatile(__VA_ARGS__)
 #else
+#  define FASTPTY_CLUSTER_OF(blocks)
 #  define FASTPTY_CLUSTER_PTX(...)
 #endif
 

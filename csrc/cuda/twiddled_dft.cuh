@@ -25,30 +25,38 @@ FASTPTY_UNROLLED void twiddled_butterfly(Complex<T>& a, Complex<T>& b, Cf c) {
   a = sum;
 }
 
-// v[i] <- sum_k v[k] w^k exp(Dir 2 pi i k i / R) with w = twiddles[at], conj(w) where Dir = 1;
-// eighth: an eighth of the table's length.
+// Of w = twiddles[at], what the butterflies need; eighth: an eighth of the table's length.
+struct TwiddlePowers {
+  Cf w1, w2, w4, w1_eighth;
+
+  FASTPTY_UNROLLED TwiddlePowers(const Cf* twiddles, int at, int eighth)
+      : w1(twiddles[at]),
+        w2(twiddles[2 * at]),
+        w4(twiddles[4 * at]),
+        w1_eighth(twiddles[at + eighth]) {}
+};
+
+// v[i] <- sum_k v[k] w^k exp(Dir 2 pi i k i / R), conj(w) for w where Dir = 1.
 template <int R, int Dir, class T>
-FASTPTY_UNROLLED void twiddled_dft(Complex<T>* v, const Cf* twiddles, int at, int eighth) {
+FASTPTY_UNROLLED void twiddled_dft(Complex<T>* v, const TwiddlePowers& w) {
   static_assert(R == 4 || R == 8, "4 or 8 points");
-  const Cf w1 = twiddles[at], w2 = twiddles[2 * at];
   if constexpr (R == 4) {
-    twiddled_butterfly<Dir, 0>(v[0], v[2], w2);
-    twiddled_butterfly<Dir, 0>(v[1], v[3], w2);
-    twiddled_butterfly<Dir, 0>(v[0], v[1], w1);
-    twiddled_butterfly<Dir, 1>(v[2], v[3], w1);
+    twiddled_butterfly<Dir, 0>(v[0], v[2], w.w2);
+    twiddled_butterfly<Dir, 0>(v[1], v[3], w.w2);
+    twiddled_butterfly<Dir, 0>(v[0], v[1], w.w1);
+    twiddled_butterfly<Dir, 1>(v[2], v[3], w.w1);
   } else {
-    const Cf w4 = twiddles[4 * at], w1_eighth = twiddles[at + eighth];
 #pragma unroll
-    for (int k = 0; k < 4; ++k) twiddled_butterfly<Dir, 0>(v[k], v[k + 4], w4);
+    for (int k = 0; k < 4; ++k) twiddled_butterfly<Dir, 0>(v[k], v[k + 4], w.w4);
 #pragma unroll
     for (int k = 0; k < 2; ++k) {
-      twiddled_butterfly<Dir, 0>(v[k], v[k + 2], w2);
-      twiddled_butterfly<Dir, 1>(v[k + 4], v[k + 6], w2);
+      twiddled_butterfly<Dir, 0>(v[k], v[k + 2], w.w2);
+      twiddled_butterfly<Dir, 1>(v[k + 4], v[k + 6], w.w2);
     }
-    twiddled_butterfly<Dir, 0>(v[0], v[1], w1);
-    twiddled_butterfly<Dir, 0>(v[4], v[5], w1_eighth);
-    twiddled_butterfly<Dir, 1>(v[2], v[3], w1);
-    twiddled_butterfly<Dir, 1>(v[6], v[7], w1_eighth);
+    twiddled_butterfly<Dir, 0>(v[0], v[1], w.w1);
+    twiddled_butterfly<Dir, 0>(v[4], v[5], w.w1_eighth);
+    twiddled_butterfly<Dir, 1>(v[2], v[3], w.w1);
+    twiddled_butterfly<Dir, 1>(v[6], v[7], w.w1_eighth);
   }
   Complex<T> u[R];
 #pragma unroll
@@ -108,7 +116,7 @@ void all_last_steps(Complex<double>* x, const Cf* twiddles) {
   for (int r = 0; r < Rest; ++r) {
     Complex<double> v[R];
     for (int i = 0; i < R; ++i) v[i] = x[Rest * i + r];
-    twiddled_dft<R, 1>(v, twiddles, r, R * Rest / 8);
+    twiddled_dft<R, 1>(v, TwiddlePowers(twiddles, r, R * Rest / 8));
     for (int i = 0; i < R; ++i) x[Rest * i + r] = v[i];
   }
 }

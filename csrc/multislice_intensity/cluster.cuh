@@ -12,7 +12,7 @@ namespace fastpty {
 namespace cuda {
 
 template <bool Pair>
-__global__ void __launch_bounds__(ClusterChip::kThreads, 1)
+__global__ void FASTPTY_CLUSTER_OF(ClusterChip::kBlocks) __launch_bounds__(ClusterChip::kThreads, 1)
     cluster_forward_kernel(const Multislice p, const Tables t, const Chunk c) {
 #if FASTPTY_CLUSTERS
   FASTPTY_SHARED(Cf, shared);
@@ -21,7 +21,7 @@ __global__ void __launch_bounds__(ClusterChip::kThreads, 1)
 }
 
 template <bool Pair, bool Moments>
-__global__ void __launch_bounds__(ClusterChip::kThreads, 1)
+__global__ void FASTPTY_CLUSTER_OF(ClusterChip::kBlocks) __launch_bounds__(ClusterChip::kThreads, 1)
     cluster_backward_kernel(const Multislice p, const Tables t, const Chunk c,
                             const ChunkGradients g) {
 #if FASTPTY_CLUSTERS
@@ -49,14 +49,14 @@ inline void sixty_four_there(Complex<double>* x, const Cf* twiddles) {
     Dft<8, -1>::run(v);
     for (int b = 0; b < 8; ++b) x[8 * b + c] = v[b];
   }
-  for (int b = 0; b < 8; ++b) twiddled_dft<8, -1>(x + 8 * b, twiddles, 4 * b, 32);
+  for (int b = 0; b < 8; ++b) twiddled_dft<8, -1>(x + 8 * b, TwiddlePowers(twiddles, 4 * b, 32));
 }
 inline void sixty_four_back(Complex<double>* x, const Cf* twiddles) {
   for (int b = 0; b < 8; ++b) Dft<8, 1>::run(x + 8 * b);
   for (int c = 0; c < 8; ++c) {
     Complex<double> v[8];
     for (int b = 0; b < 8; ++b) v[b] = x[8 * b + c];
-    twiddled_dft<8, 1>(v, twiddles, 4 * c, 32);
+    twiddled_dft<8, 1>(v, TwiddlePowers(twiddles, 4 * c, 32));
     for (int b = 0; b < 8; ++b) x[8 * b + c] = v[b];
   }
 }

@@ -132,17 +132,18 @@ struct ClusterChip {
         v[4 * j + i] = at[rank_of(j)].load(group_of(j) * kRestY * kRow + kRestX * i);
       }
     }
+    const TwiddlePowers along_y(twiddles, ry, kNy / 8), along_x(twiddles, rx, kNx / 8);
 #pragma unroll
     for (int i = 0; i < kFirstX; ++i) {
       Cf c[kFirstY];
 #pragma unroll
       for (int j = 0; j < kFirstY; ++j) c[j] = v[4 * j + i];
-      twiddled_dft<kFirstY, 1>(c, twiddles, ry, kNy / 8);
+      twiddled_dft<kFirstY, 1>(c, along_y);
 #pragma unroll
       for (int j = 0; j < kFirstY; ++j) v[4 * j + i] = c[j];
     }
 #pragma unroll
-    for (int j = 0; j < kFirstY; ++j) twiddled_dft<kFirstX, 1>(v + 4 * j, twiddles, rx, kNx / 8);
+    for (int j = 0; j < kFirstY; ++j) twiddled_dft<kFirstX, 1>(v + 4 * j, along_x);
 
     between(v, ry, rx);
     if (!goes_on) return;
@@ -156,8 +157,14 @@ struct ClusterChip {
       for (int j = 0; j < kFirstY; ++j) c[j] = v[4 * j + i];
       dft_then_twiddles<kFirstY>(c, twiddles, ry);
 #pragma unroll
-      for (int j = 0; j < kFirstY; ++j) {
-        at[rank_of(j)].store(group_of(j) * kRestY * kRow + kRestX * i, c[j]);
+      for (int j = 0; j < kFirstY; ++j) v[4 * j + i] = c[j];
+    }
+    // Stores last: between them, twiddles would have to be loaded again.
+#pragma unroll
+    for (int j = 0; j < kFirstY; ++j) {
+#pragma unroll
+      for (int i = 0; i < kFirstX; ++i) {
+        at[rank_of(j)].store(group_of(j) * kRestY * kRow + kRestX * i, v[4 * j + i]);
       }
     }
   }
@@ -165,28 +172,30 @@ struct ClusterChip {
   // 64 points along x; neighbouring threads take neighbouring rows.
   template <int Dir>
   FASTPTY_DEVICE void rows() const {
+    const int row = threadIdx.x % kRows, which = threadIdx.x / kRows;
+    Cf* const at = wave_memory + row * kRow + which;                // b from 0 to 7, c = which
+    Cf* const side_by_side = wave_memory + row * kRow + 8 * which;  // b' = which, c from 0 to 7
+    const TwiddlePowers powers(twiddles, 4 * which, kNx / 8);
     if constexpr (Dir < 0) {
-      eights<8, 1>([](Cf* v, int) { Dft<8, -1>::run(v); });
+      eights<8>(at, [](Cf* v) { Dft<8, -1>::run(v); });
       __syncthreads();
-      eights<1, 8>([&](Cf* v, int b) { twiddled_dft<8, -1>(v, twiddles, 4 * b, kNx / 8); });
+      eights<1>(side_by_side, [&](Cf* v) { twiddled_dft<8, -1>(v, powers); });
     } else {
-      eights<1, 8>([](Cf* v, int) { Dft<8, 1>::run(v); });
+      eights<1>(side_by_side, [](Cf* v) { Dft<8, 1>::run(v); });
       __syncthreads();
-      eights<8, 1>([&](Cf* v, int c) { twiddled_dft<8, 1>(v, twiddles, 4 * c, kNx / 8); });
+      eights<8>(at, [&](Cf* v) { twiddled_dft<8, 1>(v, powers); });
     }
   }
 
-  // transform(v, which) for the four groups of 64 columns: 8 points Step apart, from which * Apart.
-  template <int Step, int Apart, class Transform>
-  FASTPTY_DEVICE void eights(const Transform& transform) const {
-    const int which = threadIdx.x / kRows;
-    Cf* const at = wave_memory + threadIdx.x % kRows * kRow + which * Apart;
+  // 8 points that lie Step apart, in each of the four groups of columns.
+  template <int Step, class Transform>
+  static FASTPTY_DEVICE void eights(Cf* at, const Transform& transform) {
 #pragma unroll
     for (int i = 0; i < kFirstX; ++i) {
       Cf v[8];
 #pragma unroll
       for (int k = 0; k < 8; ++k) v[k] = at[kRestX * i + Step * k];
-      transform(v, which);
+      transform(v);
 #pragma unroll
       for (int k = 0; k < 8; ++k) at[kRestX * i + Step * k] = v[k];
     }

@@ -113,17 +113,18 @@ struct OnChip {
 #pragma unroll
       for (int i = 0; i < kFirstX; ++i) v[4 * j + i] = at[kRestY * j * kRow + kRestX * i];
     }
+    const TwiddlePowers along_y(twiddle_y, ry, Ny / 8), along_x(twiddle_x, rx, Nx / 8);
 #pragma unroll
     for (int i = 0; i < kFirstX; ++i) {
       Cf c[kFirstY];
 #pragma unroll
       for (int j = 0; j < kFirstY; ++j) c[j] = v[4 * j + i];
-      twiddled_dft<kFirstY, 1>(c, twiddle_y, ry, Ny / 8);
+      twiddled_dft<kFirstY, 1>(c, along_y);
 #pragma unroll
       for (int j = 0; j < kFirstY; ++j) v[4 * j + i] = c[j];
     }
 #pragma unroll
-    for (int j = 0; j < kFirstY; ++j) twiddled_dft<kFirstX, 1>(v + 4 * j, twiddle_x, rx, Nx / 8);
+    for (int j = 0; j < kFirstY; ++j) twiddled_dft<kFirstX, 1>(v + 4 * j, along_x);
 
     between(v, ry, rx);
     if (!goes_on) return;
@@ -137,7 +138,13 @@ struct OnChip {
       for (int j = 0; j < kFirstY; ++j) c[j] = v[4 * j + i];
       dft_then_twiddles<kFirstY>(c, twiddle_y, ry);
 #pragma unroll
-      for (int j = 0; j < kFirstY; ++j) at[kRestY * j * kRow + kRestX * i] = c[j];
+      for (int j = 0; j < kFirstY; ++j) v[4 * j + i] = c[j];
+    }
+    // Stores last: between them, twiddles would have to be loaded again.
+#pragma unroll
+    for (int j = 0; j < kFirstY; ++j) {
+#pragma unroll
+      for (int i = 0; i < kFirstX; ++i) at[kRestY * j * kRow + kRestX * i] = v[4 * j + i];
     }
   }
 
