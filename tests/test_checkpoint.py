@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -210,9 +211,11 @@ def test_a_foreign_state(tiny: Tiny, tmp_path: Path, state: Any) -> None:
 
 
 def test_a_flipped_bit_is_noticed(tiny: Tiny, written: Path) -> None:
-    """In the middle of the file lie the numbers themselves."""
+    """In the middle of the largest entry lie numbers; between entries lies padding."""
+    with zipfile.ZipFile(written) as archive:
+        largest = max(archive.infolist(), key=lambda entry: entry.file_size)
     content = bytearray(written.read_bytes())
-    content[len(content) // 2] ^= 64
+    content[largest.header_offset + largest.file_size // 2] ^= 64
     written.write_bytes(content)
     _assert_refused(tiny_run(tiny), written)
 
