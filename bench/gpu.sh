@@ -96,7 +96,9 @@ tests() {
   local options=(-p no:benchmark -p no:cacheprovider -m gpu -q --tb=short)
   has_module xdist && options+=(-n 4)
   has_module pytest_timeout && options+=(--timeout 60)
-  "$python" -m pytest "${options[@]}" tests/gpu tests/ops
+  local folders=(tests/gpu tests/ops)
+  has_module pydantic && folders+=(tests/constraints)
+  "$python" -m pytest "${options[@]}" "${folders[@]}"
 }
 
 # In the emulator these tools have only stand-ins: this is the device's own word. Without torch's
