@@ -55,6 +55,7 @@ class StaticPlan {
   static constexpr int kLines =
       kKind == Kind::columns ? (N < 256 ? 16 : 8) : (N > 256 ? 4 : (N > 128 ? 8 : 16));
   static constexpr int kThreads = kLines * N / kLarge;
+  static constexpr int kBlocks = 0;
 
   FASTPTY_BOTH explicit StaticPlan(const LinePlan&) {}
   FASTPTY_BOTH int length() const { return N; }
@@ -83,6 +84,8 @@ class RuntimePlan {
  public:
   static constexpr Kind kKind = kKind_;
   static constexpr int kLines = 8, kThreads = 128;
+  // 96 registers for a thread. Left to itself, nvcc takes 64 or 80 and spills.
+  static constexpr int kBlocks = 5;
 
   FASTPTY_BOTH explicit RuntimePlan(const LinePlan& plan) : plan_(plan) {
     if constexpr (kKind == Kind::rows) {
@@ -188,6 +191,7 @@ class Lines {
  public:
   static constexpr int kLines = Plan::kLines;
   static constexpr int kThreads = Plan::kThreads;
+  static constexpr int kBlocks = Plan::kBlocks;  // for __launch_bounds__; 0: left to nvcc
 
   // shared: elements(plan) of it. table: [n] exp(-2 pi i k / n). Of the block's kLines lines the
   // first `count` exist. The barrier that makes the twiddles visible is the turn's.

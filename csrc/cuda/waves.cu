@@ -36,7 +36,7 @@ dim3 grid_of(Index waves, int lines, int lines_of_block) {
 }
 
 template <class Plan>
-__global__ void __launch_bounds__(Lines<Plan>::kThreads)
+__global__ void __launch_bounds__(Lines<Plan>::kThreads, Lines<Plan>::kBlocks)
     columns(const __grid_constant__ Plan plan, const __grid_constant__ Waves a, bool inverse,
             const Cf* from, Cf* to, float scale) {
   FASTPTY_SHARED(Cf, shared);
@@ -126,7 +126,7 @@ class Steps {
 };
 
 template <class Plan>
-__global__ void __launch_bounds__(Lines<Plan>::kThreads)
+__global__ void __launch_bounds__(Lines<Plan>::kThreads, Lines<Plan>::kBlocks)
     rows(const __grid_constant__ Plan plan, const __grid_constant__ Waves a,
          const __grid_constant__ SpectralWork work, const Cf* from, Cf* to) {
   using Block = Lines<Plan>;

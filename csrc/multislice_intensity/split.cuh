@@ -78,7 +78,7 @@ FASTPTY_DEVICE void add_gradient(const ChunkGradients& g, Index i, const Pixel& 
 
 // In front of slice z, through it, and half way to the next.
 template <class Plan>
-__global__ void __launch_bounds__(Lines<Plan>::kThreads)
+__global__ void __launch_bounds__(Lines<Plan>::kThreads, Lines<Plan>::kBlocks)
     columns_forward(const __grid_constant__ Plan plan, const __grid_constant__ Call a, int z) {
   FASTPTY_SHARED(Cf, shared);
   const Place at = place_of(Lines<Plan>::kLines, a.p.nx);
@@ -110,7 +110,7 @@ __global__ void __launch_bounds__(Lines<Plan>::kThreads)
 
 // The gradient behind slice z comes half way and goes on in front of it.
 template <class Plan>
-__global__ void __launch_bounds__(Lines<Plan>::kThreads)
+__global__ void __launch_bounds__(Lines<Plan>::kThreads, Lines<Plan>::kBlocks)
     columns_backward(const __grid_constant__ Plan plan, const __grid_constant__ Call a, int z,
                      bool goes_on) {
   FASTPTY_SHARED(Cf, shared);
@@ -205,7 +205,7 @@ FASTPTY_DEVICE void propagate(const Call& a, Index position, int z, int ky, int 
 // From half way behind slice z to half way in front of the next, or to the detector; z = -1: from
 // the probe.
 template <class Plan>
-__global__ void __launch_bounds__(Lines<Plan>::kThreads)
+__global__ void __launch_bounds__(Lines<Plan>::kThreads, Lines<Plan>::kBlocks)
     rows_forward(const __grid_constant__ Plan plan, const __grid_constant__ Call a, int z) {
   FASTPTY_SHARED(Cf, shared);
   const Place at = place_of(Lines<Plan>::kLines, a.p.ny);
@@ -243,11 +243,17 @@ __global__ void __launch_bounds__(Lines<Plan>::kThreads)
       [&](int line, int x, Cf v) { wave[line * cols + x] = v; });
 }
 
+// Moments take registers: where nvcc left to itself would spill, 128 for a thread.
+template <class Plan>
+constexpr int rows_backward_blocks(bool moments) {
+  return moments && Plan::kThreads == 128 ? 4 : Plan::kBlocks;
+}
+
 // The gradient comes half way from in front of slice z and goes on half way behind slice z - 1, or
 // stops at the entrance; z = Nz: from the detector. Moments are a kernel of their own, since every
 // other would pay for their registers.
 template <class Plan, bool kMoments>
-__global__ void __launch_bounds__(Lines<Plan>::kThreads)
+__global__ void __launch_bounds__(Lines<Plan>::kThreads, rows_backward_blocks<Plan>(kMoments))
     rows_backward(const __grid_constant__ Plan plan, const __grid_constant__ Call a, int z) {
   using Block = Lines<Plan>;
   FASTPTY_SHARED(Cf, shared);
