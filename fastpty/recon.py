@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from fastpty.config import ReconConfig
-from fastpty.constraints import apply_constraints
+from fastpty.constraints import apply_constraints, leakage
 from fastpty.engines import GradientEngine, IterationReport
 from fastpty.errors import ConfigError, FastptyError
 from fastpty.forward import simulate_patterns
@@ -139,6 +139,8 @@ class Reconstruction:
             self.history.terms.setdefault(name, []).append(value)
         moved = np.linalg.norm(self.model.displacement, axis=1)
         self.history.displacement.append(float(moved.mean()))
+        for name, value in leakage(self.model).items():
+            self.history.leakage.setdefault(name, []).append(value)
         if not self.finished:
             self._snapshot_if_due()
         return report

@@ -34,13 +34,15 @@ class History:
 
     ``loss`` is the weighted sum; ``terms`` holds each weighted loss term by name; ``seconds`` is
     the wall time of the iteration; ``displacement`` is the mean distance of the positions from
-    their start, in pixels.
+    their start, in pixels; ``leakage`` holds what of the object belongs to the probe or to the
+    scan, by name (docs/constraints.md).
     """
 
     loss: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     terms: dict[str, list[float]] = field(default_factory=dict)
     displacement: list[float] = field(default_factory=list)
+    leakage: dict[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass
@@ -211,15 +213,20 @@ def _write_history(group: h5py.Group, history: History) -> None:
         group.create_dataset(name, data=np.asarray(values, np.float64)).attrs["units"] = unit
     for name, values in history.terms.items():
         group.create_dataset(f"terms/{name}", data=np.asarray(values, np.float64))
+    for name, values in history.leakage.items():
+        group.create_dataset(f"leakage/{name}", data=np.asarray(values, np.float64))
 
 
 def _read_history(group: h5py.Group) -> History:
-    terms = {name: item[()].tolist() for name, item in group.get("terms", {}).items()}
+    def by_name(name: str) -> dict[str, list[float]]:
+        return {key: item[()].tolist() for key, item in group.get(name, {}).items()}
+
     return History(
         group["loss"][()].tolist(),
         group["seconds"][()].tolist(),
-        terms,
+        by_name("terms"),
         group["displacement"][()].tolist(),
+        by_name("leakage"),
     )
 
 

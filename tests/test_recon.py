@@ -83,7 +83,9 @@ def test_history_has_an_entry_an_iteration(tiny: Tiny) -> None:
     run.run()
     history = run.history
     assert set(history.terms) == {"gaussian", "sparse"}
-    for values in (history.loss, history.seconds, history.displacement, *history.terms.values()):
+    assert {"amplitude", "phase", "ramp"} <= set(history.leakage)
+    kinds = (*history.terms.values(), *history.leakage.values())
+    for values in (history.loss, history.seconds, history.displacement, *kinds):
         assert len(values) == 3
     assert history.displacement[-1] == np.linalg.norm(run.model.displacement, axis=1).mean() > 0
 

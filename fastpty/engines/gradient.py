@@ -64,7 +64,8 @@ class GradientEngine:
         )
         object_modes, slices = model.phase.shape[:2]
         batch = min(optimise.batch_size, len(patterns))
-        pays = runs_fused(model) and graphs.pays(model.probe, object_modes, slices, batch)
+        points = 1 if model.source is None else len(model.source[1])
+        pays = runs_fused(model) and graphs.pays(model.probe, points * object_modes, slices, batch)
         self.record_with(graphs.CudaRecorder(model.probe.device) if pays else None)
 
     def record_with(self, recorder: graphs.Recorder | None) -> None:

@@ -32,16 +32,17 @@ Step = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Recorder = Callable[[Callable[[], torch.Tensor]], tuple[Callable[[], None], torch.Tensor]]
 
 
-def pays(probe: torch.Tensor, object_modes: int, slices: int, positions: int) -> bool:
+def pays(probe: torch.Tensor, copies: int, slices: int, positions: int) -> bool:
     """Whether batches of this size gain from graphs.
 
     Parameters
     ----------
     probe : [M, Ny, Nx], on the model's device.
+    copies : waves that each probe mode makes: object modes times points of the source.
     """
     # Deterministic algorithms of torch look at indices on the host, which a graph cannot.
     possible = probe.is_cuda and not torch.are_deterministic_algorithms_enabled()
-    return possible and probe.numel() * object_modes * slices * positions <= SMALL
+    return possible and probe.numel() * copies * slices * positions <= SMALL
 
 
 class CudaRecorder:

@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from fastpty.ops import device, native
 from fastpty.ops.device_errors import error_flags
 from fastpty.ops.fused_inputs import Address, thickness_and_tilt
-from fastpty.optics.grid import pixel_pair
-from fastpty.optics.propagator import axial_wavenumber, propagator
+from fastpty.optics.grid import pixel_pair, spatial_frequencies
+from fastpty.optics.propagator import axial_wavenumber
 
 __all__ = [
     "fresnel_propagate",
@@ -105,37 +106,40 @@ def probe_shift_backward(
     return grad_probe, grad_shift.to(shift.dtype)
 
 
-def _transfer(
-    window: tuple[int, int],
-    thickness: torch.Tensor,
-    tilt: torch.Tensor | None,
-    wavelength: float,
-    pixel_size: float | Sequence[float],
-    model: str,
-) -> torch.Tensor:
-    """H [1 or B, Ny, Nx], formed in double precision."""
-    transfer = propagator(
-        window,
-        thickness.detach().double(),
-        None if tilt is None else tilt.detach().double(),
-        wavelength=wavelength,
-        pixel_size=pixel_size,
-        model=model,
-    )
-    return transfer.reshape(-1, *window).to(torch.complex64)
+class _Tables(NamedTuple):
+    """Of a propagator, float64, [Ny, Nx] or broadcast to it."""
+
+    chi: torch.Tensor  # rad / Angstrom without tilt, 0 where evanescent
+    propagating: torch.Tensor  # 1, and 0 where evanescent
+    lateral_y: torch.Tensor  # rad / Angstrom
+    lateral_x: torch.Tensor
 
 
-# Kept on the device, where it is needed in every call.
+# Kept on the device: sending them in every call would make it wait.
 @lru_cache(maxsize=16)
-def _chi(
+def _tables(
     window: tuple[int, int],
     wavelength: float,
     pixel_size: tuple[float, float],
     model: str,
     where: torch.device,
-) -> torch.Tensor:
-    chi, _ = axial_wavenumber(window, wavelength=wavelength, pixel_size=pixel_size, model=model)
-    return torch.tensor(chi, dtype=torch.float32, device=where)
+) -> _Tables:
+    chi, propagating = axial_wavenumber(
+        window, wavelength=wavelength, pixel_size=pixel_size, model=model
+    )
+    lateral = [2 * np.pi * k for k in spatial_frequencies(window, pixel_size)]
+    arrays = (chi, propagating, *lateral)
+    return _Tables(*(torch.tensor(a, dtype=torch.float64, device=where) for a in arrays))
+
+
+def _transfer(tables: _Tables, thickness: torch.Tensor, tilt: torch.Tensor | None) -> torch.Tensor:
+    """H [1 or B, Ny, Nx], formed in double precision."""
+    chi = tables.chi[None]
+    if tilt is not None:
+        slope = torch.tan(tilt.detach().double() * 1e-3)[:, :, None, None]
+        chi = chi + tables.lateral_y * slope[:, 0] + tables.lateral_x * slope[:, 1]
+    phase = thickness.detach().double() * chi
+    return torch.polar(tables.propagating.expand_as(phase).contiguous(), phase).to(torch.complex64)
 
 
 def _size_of_waves(wave: torch.Tensor) -> dict[str, Any]:
@@ -158,7 +162,8 @@ def fresnel_propagate(
     """The waves [B, ..., Ny, Nx] behind one gap."""
     core: ModuleType = _core
     size = _size_of_waves(wave)
-    transfer = _transfer(size["window"], thickness, tilt, wavelength, pixel_size, model)
+    tables = _tables(size["window"], wavelength, pixel_pair(pixel_size), model, wave.device)
+    transfer = _transfer(tables, thickness, tilt)
     out = wave.new_empty(wave.shape)
     scratch = core.cuda_fresnel_propagate_scratch(**size, moments=False)
     call = _Call(wave.device, scratch["forward"])
@@ -186,13 +191,14 @@ def fresnel_propagate_backward(
     """(grad_wave, grad_thickness, grad_tilt): empty where not wanted."""
     core: ModuleType = _core
     size = _size_of_waves(grad_out)
-    transfer = _transfer(size["window"], thickness, tilt, wavelength, pixel_size, model)
     pixels = pixel_pair(pixel_size)
+    tables = _tables(size["window"], wavelength, pixels, model, grad_out.device)
+    transfer = _transfer(tables, thickness, tilt)
     grad_wave = grad_out.new_empty(grad_out.shape if wanted[0] else 0)
     grad_thickness, grad_tilt = thickness.new_empty(0), thickness.new_empty(0)
     moments = chi = None
     if out is not None:
-        chi = _chi(size["window"], wavelength, pixels, model, grad_out.device)
+        chi = tables.chi.float()
         moments = torch.empty((len(grad_out), 3), dtype=torch.float64, device=grad_out.device)
     scratch = core.cuda_fresnel_propagate_scratch(**size, moments=moments is not None)
     call = _Call(grad_out.device, scratch["backward"])
