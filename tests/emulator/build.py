@@ -180,8 +180,11 @@ def module(
 
 
 def load(path: Path) -> ModuleType:
-    """Import the module that ``module()`` has built."""
-    spec = importlib.util.spec_from_file_location("_emulated", path)
+    """Import the module that ``module()`` has built.
+
+    Each build has a package's name of its own: pybind11 would give back the first module of a name.
+    """
+    spec = importlib.util.spec_from_file_location(f"{path.stem}._emulated", path)
     assert spec is not None and spec.loader is not None
     found = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(found)
