@@ -49,6 +49,15 @@ FASTPTY_DEVICE Place place_of(int lines_of_block, int lines) {
   return place;
 }
 
+// wave_index() without its division of 64 bits, which each thread would do for its few elements: a
+// grid has fewer than 2^31 blocks.
+FASTPTY_DEVICE WaveIndex wave_of(const Call& a, const Place& at) {
+  const unsigned modes = a.p.wave_modes * a.p.object_modes;
+  const unsigned wave = static_cast<unsigned>(at.wave), within = wave % modes;
+  return {a.c.begin + wave / modes, static_cast<int>(within / a.p.object_modes),
+          static_cast<int>(within % a.p.object_modes)};
+}
+
 // ---------------------------------------------------------------------------------- the object
 
 // O and, where the object is a pair, A and exp(i phi), at one pixel.
@@ -82,7 +91,7 @@ __global__ void __launch_bounds__(Lines<Plan>::kThreads, Lines<Plan>::kBlocks)
     columns_forward(const __grid_constant__ Plan plan, const __grid_constant__ Call a, int z) {
   FASTPTY_SHARED(Cf, shared);
   const Place at = place_of(Lines<Plan>::kLines, a.p.nx);
-  const WaveIndex w = wave_index(a.p, a.c.begin, at.wave);
+  const WaveIndex w = wave_of(a, at);
   const Index window = window_start(a.p, w.position, w.n, z) + at.first;
   const int cols = a.p.nx, object_cols = static_cast<int>(a.p.object_cols);
   const Index plane = static_cast<Index>(a.p.ny) * cols;
@@ -115,7 +124,7 @@ __global__ void __launch_bounds__(Lines<Plan>::kThreads, Lines<Plan>::kBlocks)
                      bool goes_on) {
   FASTPTY_SHARED(Cf, shared);
   const Place at = place_of(Lines<Plan>::kLines, a.p.nx);
-  const WaveIndex w = wave_index(a.p, a.c.begin, at.wave);
+  const WaveIndex w = wave_of(a, at);
   const Index window = window_start(a.p, w.position, w.n, z) + at.first;
   const int cols = a.p.nx, object_cols = static_cast<int>(a.p.object_cols);
   const Index plane = static_cast<Index>(a.p.ny) * cols;
@@ -209,7 +218,7 @@ __global__ void __launch_bounds__(Lines<Plan>::kThreads, Lines<Plan>::kBlocks)
     rows_forward(const __grid_constant__ Plan plan, const __grid_constant__ Call a, int z) {
   FASTPTY_SHARED(Cf, shared);
   const Place at = place_of(Lines<Plan>::kLines, a.p.ny);
-  const WaveIndex w = wave_index(a.p, a.c.begin, at.wave);
+  const WaveIndex w = wave_of(a, at);
   const int cols = a.p.nx;
   const Index plane = static_cast<Index>(a.p.ny) * cols, row = at.first * cols;
   const bool at_probe = z < 0, at_detector = z == a.p.slices - 1;
@@ -258,7 +267,7 @@ __global__ void __launch_bounds__(Lines<Plan>::kThreads, rows_backward_blocks<Pl
   using Block = Lines<Plan>;
   FASTPTY_SHARED(Cf, shared);
   const Place at = place_of(Block::kLines, a.p.ny);
-  const WaveIndex w = wave_index(a.p, a.c.begin, at.wave);
+  const WaveIndex w = wave_of(a, at);
   const int cols = a.p.nx;
   const Index plane = static_cast<Index>(a.p.ny) * cols, row = at.first * cols;
   const bool at_detector = z == a.p.slices, at_entrance = z == 0;
