@@ -99,8 +99,6 @@ def test_output_and_gradients(
 
 @EVERY_OP
 def test_nothing_waits(device: torch.device, op: str) -> None:
-    if op == "fresnel_propagate":
-        pytest.skip("its tables are sent to the device in every call")
     inputs = [x.to(device) for x in inputs_of(op, CASES[0], torch.complex64)]
     function = bound_to(ops, op)
     upstream = torch.ones_like(function(*inputs))
