@@ -21,8 +21,6 @@ def test_the_smallest_configs_are_complete() -> None:
 @pytest.mark.parametrize(
     ("field", "low"),
     [
-        ("data.scan_shape.0", "0"),
-        ("data.pattern_shape.1", "0"),
         ("data.skip", "-1"),
         ("data.flyback", "-1"),
         ("data.offset", "-1"),
@@ -101,6 +99,8 @@ def test_a_switch_in_a_list_is_no_number() -> None:
             ["data.axes=[slow, y, x]"],
             r"^data\.axes: must be n, y, x or slow, fast, y, x, each once",
         ),
+        (["data.scan_shape=[0, 3]"], r"^data\.scan_shape\.0: must be at least 1; found 0"),
+        (["data.pattern_shape=[3, 0]"], r"^data\.pattern_shape\.1: must be at least 1; found 0"),
         (["data.dtype=colour"], r"^data\.dtype: must be a type that numpy knows; found 'colour'"),
         (["data.dtype=complex64"], r"^data\.dtype: must be a type of real numbers"),
         (["calibration.dk=0.1"], r"^calibration: .*exactly one.*found pixel_size and dk"),
