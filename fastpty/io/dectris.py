@@ -59,8 +59,8 @@ def open_dectris(request: Request) -> RawScan:
         if not names:
             raise DataError(
                 path.name,
-                f"is no Dectris master: /{_FRAMES} has no data_000001.",
-                "See the format.",
+                f"is no Dectris master: it has no /{_FRAMES}/data_000001.",
+                "Name the file that ends in _master.h5, or set data.format to another.",
             )
         data = _linked(path, group, names, request.crop)
         layouts = [layout_of(_source(d), hdf5_file.shape_of(d), d.dtype) for d in data]

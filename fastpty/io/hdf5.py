@@ -59,7 +59,7 @@ def open_hdf5(request: Request) -> RawScan:
         load_filters(data)
         if kind is not None:
             with readable(source):
-                metadata |= kind.metadata(file, data)
+                metadata |= kind.metadata(file, data, layout)
     except BaseException:
         file.close()
         raise

@@ -16,7 +16,8 @@ import numpy as np
 
 from fastpty.io.hdf5_file import all_datasets, shape_of
 from fastpty.io.nion import nion_metadata
-from fastpty.io.units import calibration_of, number
+from fastpty.io.shapes import RASTER, STACK, Layout
+from fastpty.io.units import calibration_of, is_angular, is_length, number
 
 __all__ = ["Kind", "kind_of"]
 
@@ -37,7 +38,7 @@ class Kind:
 
     recognises: Callable[[h5py.File], bool]
     dataset: Callable[[h5py.File], str | None]
-    metadata: Callable[[h5py.File, h5py.Dataset], Metadata]
+    metadata: Callable[[h5py.File, h5py.Dataset, Layout], Metadata]
     axes: Callable[[h5py.Dataset], tuple[str, ...] | None] = lambda data: None
 
 
@@ -72,13 +73,13 @@ def _hspy_dataset(file: h5py.File) -> str | None:
     return _patterns_below(file, "data", lambda group: "axis-0" in group)
 
 
-def _hspy_metadata(file: h5py.File, data: h5py.Dataset) -> Metadata:
+def _hspy_metadata(file: h5py.File, data: h5py.Dataset, layout: Layout) -> Metadata:
     group = data.parent
     axes = []
-    for number_ in range(len(shape_of(data))):
-        attributes = group[f"axis-{number_}"].attrs if f"axis-{number_}" in group else {}
+    for axis in layout.order:
+        attributes = group[f"axis-{axis}"].attrs if f"axis-{axis}" in group else {}
         axes.append((attributes.get("scale"), attributes.get("units")))
-    known: Metadata = dict(calibration_of(axes, shape_of(data)))
+    known: Metadata = dict(calibration_of(axes, layout.shape))
     microscope = group.get("metadata/Acquisition_instrument/TEM")
     if microscope is not None:
         for name, theirs in (("energy_kv", "beam_energy"), ("camera_length_mm", "camera_length")):
@@ -107,14 +108,28 @@ def _emd_dataset(file: h5py.File) -> str | None:
     return cubes or _patterns_below(file, "data", lambda group: "emd_group_type" in group.attrs)
 
 
-def _emd_metadata(file: h5py.File, data: h5py.Dataset) -> Metadata:
-    group, rank = data.parent, len(shape_of(data))
-    first = 0 if "dim0" in group else 1
-    axes = [_dimension(group.get(f"dim{first + i}")) for i in range(rank)]
-    known: Metadata = dict(calibration_of(axes, shape_of(data)))
+def _emd_axes(data: h5py.Dataset) -> tuple[str, ...] | None:
+    """Some writers of version 0 reverse all axes: the units then say that the patterns are first.
+
+    RosettaSciIO does (``rsciio/emd/_emd_ncem.py``), ncempy and py4DSTEM do not.
+    """
+    units = [unit for _, unit in _dimensions(data)]
+    if len(units) in (3, 4) and all(map(is_angular, units[:2])) and all(map(is_length, units[2:])):
+        return (RASTER if len(units) == 4 else STACK)[::-1]
+    return None
+
+
+def _dimensions(data: h5py.Dataset) -> list[tuple[float | None, Any]]:
+    first = 0 if "dim0" in data.parent else 1
+    return [_dimension(data.parent.get(f"dim{first + i}")) for i in range(len(shape_of(data)))]
+
+
+def _emd_metadata(file: h5py.File, data: h5py.Dataset, layout: Layout) -> Metadata:
+    dimensions = _dimensions(data)
+    known: Metadata = dict(calibration_of([dimensions[i] for i in layout.order], layout.shape))
     for name, bundle in _groups(file):
         if name.split("/")[-1] == "calibration":
-            known |= _py4dstem_calibration(bundle, shape_of(data))
+            known |= _py4dstem_calibration(bundle, layout.shape)
     return known
 
 
@@ -168,7 +183,7 @@ def _velox_dataset(file: h5py.File) -> str | None:
     return _patterns_below(file, "Data", lambda group: "/Data/Image/" in f"{group.name}/")
 
 
-def _velox_metadata(file: h5py.File, data: h5py.Dataset) -> Metadata:
+def _velox_metadata(file: h5py.File, data: h5py.Dataset, layout: Layout) -> Metadata:
     known: Metadata = {}
     with suppress(ValueError, TypeError, KeyError, AttributeError):
         raw = np.asarray(data.parent["Metadata"][:, 0], np.uint8).tobytes()
@@ -185,7 +200,7 @@ def _velox_metadata(file: h5py.File, data: h5py.Dataset) -> Metadata:
             (size.get("height"), result.get("PixelUnitY")),
             (size.get("width"), result.get("PixelUnitX")),
         ]
-        known |= calibration_of(detector, shape_of(data)[:2])
+        known |= calibration_of(detector, layout.shape)
     return known
 
 
@@ -197,9 +212,9 @@ def _is_nion(file: h5py.File) -> bool:
     return isinstance(data, h5py.Dataset) and "properties" in data.attrs
 
 
-def _nion_metadata(file: h5py.File, data: h5py.Dataset) -> Metadata:
-    with suppress(ValueError, TypeError):
-        return nion_metadata(json.loads(_text(data.attrs["properties"])), shape_of(data))
+def _nion_metadata(file: h5py.File, data: h5py.Dataset, layout: Layout) -> Metadata:
+    with suppress(ValueError, TypeError, AttributeError):
+        return nion_metadata(json.loads(_text(data.attrs["properties"])), layout)
     return {}
 
 
@@ -211,5 +226,5 @@ _KINDS = (
     ),
     Kind(_is_velox, _velox_dataset, _velox_metadata, lambda data: ("y", "x", "n")),
     Kind(_is_nion, lambda file: "data", _nion_metadata),
-    Kind(_is_emd, _emd_dataset, _emd_metadata),
+    Kind(_is_emd, _emd_dataset, _emd_metadata, _emd_axes),
 )

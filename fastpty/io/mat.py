@@ -67,11 +67,12 @@ def _open_v5(request: Request) -> RawScan:
     def read(start: int, stop: int) -> NDArray[Any]:
         if not kept:
             with refusing(source, "MATLAB"):
-                content = scipy_io.loadmat(str(path), variable_names=[name], mat_dtype=True)
+                content = scipy_io.loadmat(str(path), variable_names=[name])
                 array = np.asarray(content[name])
             layout_of(source, array.shape, array.dtype, request.axes)  # it may be complex
             kept.append(array)
-        return layout.read(kept[0], start, stop)
+        # Whole numbers of a double are stored, and kept here, in fewer bytes.
+        return layout.read(kept[0], start, stop).astype(dtype, copy=False)
 
     return RawScan(
         source, layout.shape, dtype, read, layout.scan_shape, dataset=name, release=kept.clear

@@ -174,6 +174,13 @@ def _raw_shape(
     if bits not in RAW_TYPES:
         known = ", ".join(map(str, RAW_TYPES))
         raise DataError(path.name, f"holds raw Merlin frames of {bits} bits.", f"Known: {known}.")
+    if width * {1: 1, 6: 8}.get(bits, 16) % 64:
+        raise DataError(
+            path.name,
+            f"holds raw Merlin rows of {width} pixels of {bits} bits, no whole number of 64-bit "
+            "words.",
+            "Is the header damaged?",
+        )
     if chips == 1 and layout == "1x1":
         return (height, width // 2) if bits == 24 else shape
     if chips == 4 and layout == "2x2" and bits != 24 and width == 4 * height:

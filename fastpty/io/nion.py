@@ -18,7 +18,7 @@ from fastpty.io.files import starts_with
 from fastpty.io.npy import map_member
 from fastpty.io.rawscan import RawScan
 from fastpty.io.request import Request
-from fastpty.io.shapes import layout_of
+from fastpty.io.shapes import Layout, layout_of
 from fastpty.io.units import calibration_of, number
 
 __all__ = ["nion_metadata", "open_ndata", "recognises"]
@@ -58,16 +58,16 @@ def open_ndata(request: Request) -> RawScan:
     def read(start: int, stop: int) -> NDArray[Any]:
         return layout.read(data, start, stop)
 
-    metadata = nion_metadata(notes, data.shape) if isinstance(notes, dict) else {}
+    metadata = nion_metadata(notes, layout) if isinstance(notes, dict) else {}
     return RawScan(path.name, layout.shape, data.dtype, read, layout.scan_shape, metadata)
 
 
-def nion_metadata(properties: dict[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:
+def nion_metadata(properties: dict[str, Any], layout: Layout) -> dict[str, Any]:
     """Scales and voltage from the properties of a data item."""
     axes = _calibrations(properties)
     known: dict[str, Any] = {}
-    if len(axes) == len(shape):
-        known |= calibration_of(axes, shape)
+    if len(axes) == len(layout.order):
+        known |= calibration_of([axes[i] for i in layout.order], layout.shape)
     volts = _search(properties, ("high_tension", "high_tension_v", "EHT"))
     if volts:
         known["energy_kv"] = volts / 1e3

@@ -26,7 +26,7 @@ __all__ = ["EXTENSIONS", "open_rosetta", "read_image", "recognises"]
 
 #: Extensions of formats that hold stacks of patterns; with ``format: rosettasciio`` any will do.
 EXTENSIONS = frozenset(
-    {".dm3", ".dm4", ".blo", ".mrc", ".mrcz", ".ali", ".tvips", ".ser", ".emi", ".app5", ".prz"}
+    {".dm3", ".dm4", ".blo", ".mrc", ".mrcz", ".ali", ".tvips", ".ser", ".emi", ".app5"}
 )
 
 _BLO = b"IMGBLO"

@@ -41,6 +41,7 @@ def open_tiff(request: Request) -> RawScan:
         file = tifffile.TiffFile(path)
     try:
         with refusing(str(path), "TIFF"):
+            _check_chain(path, file)
             series = file.series[0]
             shape, dtype = tuple(series.shape), np.dtype(series.dtype)
             start = series.dataoffset
@@ -79,6 +80,21 @@ def _pages(path: Path, series: Any, shape: tuple[int, int]) -> Any:
         return np.stack(pages)
 
     return read
+
+
+def _check_chain(path: Path, file: Any) -> None:
+    """Each page says where the next is; in a file that is cut, the last one points outside."""
+    pages = len(file.pages)
+    with path.open("rb") as stream:
+        stream.seek(file.pages.next_page_offset or 0)
+        following = stream.read(8 if file.is_bigtiff else 4)
+    if any(following):
+        raise DataError(
+            path.name,
+            f"is a TIFF that ends at byte {path.stat().st_size}, after {pages} pages, but the "
+            f"last one says that there are more.",
+            "Is the file complete?",
+        )
 
 
 def _check_size(path: Path, needed: int) -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["calibration_of", "number"]
+__all__ = ["calibration_of", "is_angular", "is_length", "number"]
 
 _LENGTHS = {  # Angstrom
     "a": 1.0,
@@ -41,6 +41,16 @@ def _plain(unit: Any) -> str:
     text = unit.decode(errors="replace") if isinstance(unit, bytes) else str(unit or "")
     text = text.strip().strip("[]").lower().replace("_", "").replace(" ", "")
     return text.replace("ångström", "angstrom").replace("ångstrom", "angstrom")
+
+
+def is_length(unit: Any) -> bool:
+    """Whether a unit is one of a scan."""
+    return _length(1.0, _plain(unit)) is not None
+
+
+def is_angular(unit: Any) -> bool:
+    """Whether a unit is one of a pattern: an inverse length or an angle."""
+    return _plain(unit) in _ANGLES or _inverse_length(1.0, _plain(unit)) is not None
 
 
 def _length(scale: float, unit: str) -> float | None:
