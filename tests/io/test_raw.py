@@ -60,9 +60,7 @@ def test_the_shape_is_needed(tmp_path: Path) -> None:
         ({"offset": 500}, r"after the first 500: 0 frames and 0 bytes more"),
     ],
 )
-def test_no_whole_number_of_frames(
-    tmp_path: Path, options: dict[str, int], message: str
-) -> None:
+def test_no_whole_number_of_frames(tmp_path: Path, options: dict[str, int], message: str) -> None:
     (tmp_path / "scan.raw").write_bytes(bytes(191))
     with pytest.raises(DataError, match=message):
         open_scan(tmp_path / "scan.raw", pattern_shape=(3, 5), dtype="u2", **options)

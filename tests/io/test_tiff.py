@@ -72,5 +72,7 @@ def test_a_truncated_file(tmp_path: Path, compression: str | None, keep: float) 
     tifffile.imwrite(path, noise, photometric="minisblack", compression=compression)
     content = path.read_bytes()
     path.write_bytes(content[: int(keep * len(content)) if keep < 1 else int(keep)])
-    with pytest.raises(DataError, match=r"scan\.tif.*(cannot be read as TIFF|needs \d+ bytes|that there are more)"):
+    with pytest.raises(
+        DataError, match=r"scan\.tif.*(cannot be read as TIFF|needs \d+ bytes|that there are more)"
+    ):
         open_scan(path)

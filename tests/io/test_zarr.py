@@ -15,13 +15,15 @@ zarr = pytest.importorskip("zarr")
 
 STACK = np.arange(6 * 4 * 5, dtype=np.uint16).reshape(6, 4, 5)
 # Version 3 of the format came with version 3 of the package.
-FORMATS = (2, 3) if int(zarr.__version__.split(".")[0]) > 2 else (2,)
+OLD = int(zarr.__version__.split(".")[0]) == 2
+FORMATS = (2,) if OLD else (2, 3)
 
 
 def write(path: Path, version: int, **arrays: np.ndarray) -> Path:
-    root = zarr.open_group(str(path), mode="w", zarr_format=version)
+    root = zarr.open_group(str(path), mode="w", **({} if OLD else {"zarr_format": version}))
     for name, array in arrays.items():
-        item = root.create_array(name, shape=array.shape, dtype=array.dtype, chunks=_chunks(array))
+        create = root.create_dataset if OLD else root.create_array
+        item = create(name, shape=array.shape, dtype=array.dtype, chunks=_chunks(array))
         item[...] = array
     root.attrs["energy_kv"] = 200.0
     return path
