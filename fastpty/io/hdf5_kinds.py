@@ -204,12 +204,22 @@ def _velox_metadata(file: h5py.File, data: h5py.Dataset, layout: Layout) -> Meta
     return known
 
 
-# Nion Swift: data, with everything else as JSON in an attribute.
+# Nion Swift: data, or in exported files (nhdf) data/0, data/1, ..., each with everything else as
+# JSON in an attribute.
 
 
 def _is_nion(file: h5py.File) -> bool:
     data = file.get("data")
+    if isinstance(data, h5py.Group):
+        return any("properties" in item.attrs for item in data.values())
     return isinstance(data, h5py.Dataset) and "properties" in data.attrs
+
+
+def _nion_dataset(file: h5py.File) -> str | None:
+    if isinstance(file["data"], h5py.Dataset):
+        return "data"
+    items = {f"data/{name}": len(shape_of(item)) for name, item in file["data"].items()}
+    return _only([name for name, rank in items.items() if rank in (3, 4)])
 
 
 def _nion_metadata(file: h5py.File, data: h5py.Dataset, layout: Layout) -> Metadata:
@@ -225,6 +235,6 @@ _KINDS = (
         _hspy_metadata,
     ),
     Kind(_is_velox, _velox_dataset, _velox_metadata, lambda data: ("y", "x", "n")),
-    Kind(_is_nion, lambda file: "data", _nion_metadata),
+    Kind(_is_nion, _nion_dataset, _nion_metadata),
     Kind(_is_emd, _emd_dataset, _emd_metadata, _emd_axes),
 )

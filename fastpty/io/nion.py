@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
@@ -23,6 +24,7 @@ from fastpty.io.units import calibration_of, number
 
 __all__ = ["nion_metadata", "open_ndata", "recognises"]
 
+Found = TypeVar("Found")
 _DATA, _NOTES = "data.npy", "metadata.json"
 
 
@@ -68,26 +70,31 @@ def nion_metadata(properties: dict[str, Any], layout: Layout) -> dict[str, Any]:
     known: dict[str, Any] = {}
     if len(axes) == len(layout.order):
         known |= calibration_of([axes[i] for i in layout.order], layout.shape)
-    volts = _search(properties, ("high_tension", "high_tension_v", "EHT"))
+    volts = _search(properties, ("high_tension", "high_tension_v", "EHT"), number)
     if volts:
         known["energy_kv"] = volts / 1e3
     return known
 
 
 def _calibrations(properties: dict[str, Any]) -> list[tuple[Any, Any]]:
-    for place in (properties, properties.get("data_source") or {}):
-        found = place.get("dimensional_calibrations") if isinstance(place, dict) else None
-        if isinstance(found, list):
-            return [(axis.get("scale"), axis.get("units")) for axis in found if axis]
-    return []
+    found = _search(properties, ("dimensional_calibrations", "spatial_calibrations"), _is_axes)
+    return [(axis.get("scale"), axis.get("units")) for axis in found or []]
 
 
-def _search(content: Any, names: tuple[str, ...]) -> float | None:
-    """The first number of one of these names at any depth."""
-    if isinstance(content, dict):
-        for name, value in content.items():
-            found = number(value) if name in names else None
-            found = found or _search(value, names)
-            if found:
-                return found
+def _is_axes(value: Any) -> list[dict[str, Any]] | None:
+    if isinstance(value, list) and value and all(isinstance(axis, dict) for axis in value):
+        return value
+    return None
+
+
+def _search(content: Any, names: tuple[str, ...], accept: Callable[[Any], Found | None]) -> Any:
+    """The first value of one of these names, at any depth, that is accepted."""
+    items = content.items() if isinstance(content, dict) else ()
+    if isinstance(content, list):
+        items = tuple(("", value) for value in content)
+    for name, value in items:
+        found = accept(value) if name in names else None
+        found = found or _search(value, names, accept)
+        if found:
+            return found
     return None

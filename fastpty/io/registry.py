@@ -67,11 +67,15 @@ READERS: dict[str, Reader] = {
         "an HDF5 file",
         hdf5.open_hdf5,
         hdf5.recognises,
-        _set(".h5", ".hdf5", ".hdf", ".emd", ".hspy", ".nxs", ".py4dstem"),
+        _set(".h5", ".hdf5", ".hdf", ".emd", ".hspy", ".nxs", ".nhdf"),
         _ARRAY,
     ),
     "nion": Reader(
-        "a Nion ndata file", nion.open_ndata, nion.recognises, _set(".ndata"), _set("axes")
+        "a Nion ndata file",
+        nion.open_ndata,
+        nion.recognises,
+        _set(".ndata", ".ndata1"),
+        _set("axes"),
     ),
     "npy": Reader("an npy or npz file", npy.open_npy, npy.recognises, _set(".npy", ".npz"), _ARRAY),
     "mib": Reader("a Merlin file", mib.open_mib, mib.recognises, _set(".mib", ".hdr")),

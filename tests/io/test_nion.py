@@ -65,6 +65,22 @@ def test_hdf5(tmp_path: Path) -> None:
         assert (scan.format, scan.dataset, scan.metadata) == ("hdf5", "data", KNOWN)
 
 
+def test_exported_hdf5(tmp_path: Path) -> None:
+    """Items are numbered; an image may have been exported with the scan."""
+    with h5py.File(tmp_path / "scan.nhdf", "w") as file:
+        for name, array in (("0", RASTER[0, 0]), ("1", RASTER)):
+            file[f"data/{name}"] = array
+            file[f"data/{name}"].attrs["properties"] = json.dumps(PROPERTIES)
+    with open_scan(tmp_path / "scan.nhdf") as scan:
+        assert (scan.dataset, scan.metadata) == ("data/1", KNOWN)
+
+
+def test_scales_of_the_library_are_one_level_down(tmp_path: Path) -> None:
+    notes = {"data_sources": [{"dimensional_calibrations": PROPERTIES["dimensional_calibrations"]}]}
+    scan = open_scan(write_ndata(tmp_path / "scan.ndata", RASTER, notes))
+    assert scan.metadata == {name: KNOWN[name] for name in ("scan_step_A", "mrad_per_pixel")}
+
+
 @pytest.mark.parametrize("properties", [{}, [], {"dimensional_calibrations": [None]}])
 def test_a_file_without_scales(tmp_path: Path, properties: Any) -> None:
     scan = open_scan(write_ndata(tmp_path / "scan.ndata", RASTER, properties))
