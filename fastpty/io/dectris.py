@@ -38,7 +38,7 @@ def recognises(path: Path) -> bool:
         return False
     try:
         with h5py.File(path, "r") as file:
-            group = file.get(_FRAMES)
+            group = hdf5_file.dataset_at(file, _FRAMES)
             return isinstance(group, h5py.Group) and bool(_names(group))
     except OSError:  # damaged; the reader of all HDF5 says so
         return False
@@ -54,7 +54,7 @@ def open_dectris(request: Request) -> RawScan:
     path = request.path
     file = hdf5_file.open_file(path)
     try:
-        group = file.get(_FRAMES)
+        group = hdf5_file.dataset_at(file, _FRAMES)
         names = _names(group) if isinstance(group, h5py.Group) else []
         if not names:
             raise DataError(
@@ -146,7 +146,7 @@ def _linked(path: Path, group: h5py.Group, names: list[str], crop: bool) -> list
 def _mask(file: h5py.File, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
     """True where no bit of the detector's mask is set; None without one of this shape."""
     for name in _MASKS:
-        item = file.get(name)
+        item = hdf5_file.dataset_at(file, name)
         if isinstance(item, h5py.Dataset) and hdf5_file.shape_of(item) == shape:
             hdf5_file.load_filters(item)
             with hdf5_file.readable(f"{file.filename}:{name}"):
@@ -156,7 +156,7 @@ def _mask(file: h5py.File, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
 
 
 def _value(file: h5py.File, name: str) -> Any:
-    item = file.get(name)
+    item = hdf5_file.dataset_at(file, name)
     return item[()] if isinstance(item, h5py.Dataset) and item.shape == () else None
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "dataset_at",
     "find_dataset",
     "load_filters",
+    "members",
     "open_file",
     "plain",
     "readable",
@@ -95,12 +96,18 @@ def find_dataset(file: h5py.File, dataset: str | None, ranks: tuple[int, ...]) -
     return next(iter(measured.values()))
 
 
-def dataset_at(file: h5py.File, name: str) -> object:
+def dataset_at(file: h5py.Group, name: str) -> object:
     """What is at ``name``, soft and external links followed; None where nothing is."""
     try:
         return file.get(name) if name else file
     except (KeyError, OSError):  # a link to nowhere
         return None
+
+
+def members(group: h5py.Group) -> dict[str, Any]:
+    """What is in a group, without links to nowhere."""
+    found = {name: dataset_at(group, name) for name in group}
+    return {name: item for name, item in found.items() if item is not None}
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from fastpty.io.hdf5_file import all_datasets, shape_of
+from fastpty.io.hdf5_file import all_datasets, dataset_at, members, shape_of
 from fastpty.io.nion import nion_metadata
 from fastpty.io.shapes import RASTER, STACK, Layout
 from fastpty.io.units import calibration_of, is_angular, is_length, number
@@ -97,7 +97,7 @@ def _is_emd(file: h5py.File) -> bool:
         return "emd_group_type" in group.attrs or "version_major" in group.attrs
 
     return marked(file) or any(
-        isinstance(group, h5py.Group) and marked(group) for group in file.values()
+        isinstance(group, h5py.Group) and marked(group) for group in members(file).values()
     )
 
 
@@ -172,7 +172,7 @@ def _py4dstem_calibration(group: h5py.Group, shape: tuple[int, ...]) -> Metadata
 
 
 def _is_velox(file: h5py.File) -> bool:
-    version = file.get("Version")
+    version: Any = dataset_at(file, "Version")
     with suppress(ValueError, TypeError, IndexError, AttributeError, OSError):
         content = json.loads(_text(version[0]))
         return content.get("format") in ("Velox", "DevelopersKit")
@@ -209,17 +209,23 @@ def _velox_metadata(file: h5py.File, data: h5py.Dataset, layout: Layout) -> Meta
 
 
 def _is_nion(file: h5py.File) -> bool:
-    data = file.get("data")
+    data = dataset_at(file, "data")
     if isinstance(data, h5py.Group):
-        return any("properties" in item.attrs for item in data.values())
+        return any("properties" in item.attrs for item in members(data).values())
     return isinstance(data, h5py.Dataset) and "properties" in data.attrs
 
 
 def _nion_dataset(file: h5py.File) -> str | None:
     if isinstance(file["data"], h5py.Dataset):
         return "data"
-    items = {f"data/{name}": len(shape_of(item)) for name, item in file["data"].items()}
-    return _only([name for name, rank in items.items() if rank in (3, 4)])
+    items = members(file["data"]).items()
+    return _only(
+        [
+            f"data/{name}"
+            for name, item in items
+            if isinstance(item, h5py.Dataset) and len(shape_of(item)) in (3, 4)
+        ]
+    )
 
 
 def _nion_metadata(file: h5py.File, data: h5py.Dataset, layout: Layout) -> Metadata:

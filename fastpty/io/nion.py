@@ -89,9 +89,11 @@ def _is_axes(value: Any) -> list[dict[str, Any]] | None:
 
 def _search(content: Any, names: tuple[str, ...], accept: Callable[[Any], Found | None]) -> Any:
     """The first value of one of these names, at any depth, that is accepted."""
-    items = content.items() if isinstance(content, dict) else ()
-    if isinstance(content, list):
-        items = tuple(("", value) for value in content)
+    items: list[tuple[Any, Any]] = []
+    if isinstance(content, dict):
+        items = list(content.items())
+    elif isinstance(content, list):
+        items = [("", value) for value in content]
     for name, value in items:
         found = accept(value) if name in names else None
         found = found or _search(value, names, accept)

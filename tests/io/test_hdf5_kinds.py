@@ -109,6 +109,17 @@ def test_velox(tmp_path: Path) -> None:
         assert scan.metadata["dk_invA"] == pytest.approx(0.02)
 
 
+@pytest.mark.parametrize("name", ["gone", "data/gone", "entry/data", "Version", "data"])
+@pytest.mark.parametrize("external", [False, True])
+def test_links_to_nowhere_do_not_matter(tmp_path: Path, name: str, external: bool) -> None:
+    link = h5py.ExternalLink("absent.h5", "x") if external else h5py.SoftLink("/absent")
+    with h5py.File(tmp_path / "scan.h5", "w") as file:
+        file["scan"] = STACK
+        file[name] = link
+    with open_scan(tmp_path / "scan.h5") as scan:
+        assert scan.dataset == "scan"
+
+
 def test_a_kind_with_several_scans_asks(tmp_path: Path) -> None:
     path = write_emd1(tmp_path / "scan.h5")
     with h5py.File(path, "a") as file:
