@@ -40,7 +40,7 @@ def recognises(path: Path) -> bool:
         with h5py.File(path, "r") as file:
             group = hdf5_file.dataset_at(file, _FRAMES)
             return isinstance(group, h5py.Group) and bool(_names(group))
-    except OSError:  # damaged; the reader of all HDF5 says so
+    except (OSError, RuntimeError, KeyError):  # damaged; the reader of all HDF5 says so
         return False
 
 
@@ -54,30 +54,31 @@ def open_dectris(request: Request) -> RawScan:
     path = request.path
     file = hdf5_file.open_file(path)
     try:
-        group = hdf5_file.dataset_at(file, _FRAMES)
-        names = _names(group) if isinstance(group, h5py.Group) else []
-        if not names:
-            raise DataError(
-                path.name,
-                f"is no Dectris master: it has no /{_FRAMES}/data_000001.",
-                "Name the file that ends in _master.h5, or set data.format to another.",
-            )
-        data = _linked(path, group, names, request.crop)
-        layouts = [layout_of(_source(d), hdf5_file.shape_of(d), d.dtype) for d in data]
-        first = data[0]
-        for item, layout in zip(data, layouts, strict=True):
-            hdf5_file.load_filters(item)
-            if (layout.shape[1:], item.dtype) != (layouts[0].shape[1:], first.dtype):
+        with hdf5_file.readable(path.name):
+            group = hdf5_file.dataset_at(file, _FRAMES)
+            names = _names(group) if isinstance(group, h5py.Group) else []
+            if not names:
                 raise DataError(
-                    _source(item),
-                    f"holds frames of {layout.shape[1:]} {item.dtype}, but {_source(first)} of "
-                    f"{layouts[0].shape[1:]} {first.dtype}.",
-                    "Are both of one scan?",
+                    path.name,
+                    f"is no Dectris master: it has no /{_FRAMES}/data_000001.",
+                    "Name the file that ends in _master.h5, or set data.format to another.",
                 )
-        shape = layouts[0].shape[1:]
-        mask = _mask(file, shape)
-        metadata = _metadata(file)
-        hint = _triggers(file)
+            data = _linked(path, group, names, request.crop)
+            layouts = [layout_of(_source(d), hdf5_file.shape_of(d), d.dtype) for d in data]
+            first = data[0]
+            for item, layout in zip(data, layouts, strict=True):
+                hdf5_file.load_filters(item)
+                if (layout.shape[1:], item.dtype) != (layouts[0].shape[1:], first.dtype):
+                    raise DataError(
+                        _source(item),
+                        f"holds frames of {layout.shape[1:]} {item.dtype}, but {_source(first)} of "
+                        f"{layouts[0].shape[1:]} {first.dtype}.",
+                        "Are both of one scan?",
+                    )
+            shape = layouts[0].shape[1:]
+            mask = _mask(file, shape)
+            metadata = _metadata(file)
+            hint = _triggers(file)
     except BaseException:
         file.close()
         raise
@@ -131,7 +132,7 @@ def _linked(path: Path, group: h5py.Group, names: list[str], crop: bool) -> list
             )
         try:
             item = group[name]
-        except (KeyError, OSError) as error:
+        except (KeyError, OSError, RuntimeError) as error:
             raise DataError(
                 target,
                 f"cannot be read as part of {path.name} ({' '.join(str(error).split())}).",
@@ -162,7 +163,7 @@ def _value(file: h5py.File, name: str) -> Any:
 
 def _metadata(file: h5py.File) -> dict[str, Any]:
     known: dict[str, Any] = {"detector": "Dectris"}
-    with suppress(OSError):
+    with suppress(OSError, RuntimeError, TypeError):
         described = _value(file, f"{_DETECTOR}/description")
         if isinstance(described, bytes | str):
             text = described.decode(errors="replace") if isinstance(described, bytes) else described

@@ -32,7 +32,7 @@ def read_hdf5(path: Path, dataset: str | None, ranks: tuple[int, ...]) -> NDArra
     ------
     DataError : the file or the dataset cannot be read, or the choice is not unique.
     """
-    with open_file(path) as file:
+    with open_file(path) as file, readable(path.name):
         item = find_dataset(file, dataset, ranks)
         load_filters(item)
         with readable(f"{path.name}:{item.name}"):
@@ -47,19 +47,20 @@ def open_hdf5(request: Request) -> RawScan:
     path = request.path
     file = open_file(path)
     try:
-        metadata = {key: plain(value) for key, value in file.attrs.items()}
-        kind = kind_of(file)
-        dataset = request.dataset
-        if kind is not None and dataset is None:
-            dataset = kind.dataset(file)
-        data = find_dataset(file, dataset, (3, 4))
-        source = f"{path.name}:{data.name}"
-        axes = request.axes or (kind.axes(data) if kind else None)
-        layout = layout_of(source, shape_of(data), data.dtype, axes)
-        load_filters(data)
-        if kind is not None:
-            with readable(source):
+        with readable(path.name):
+            metadata = {key: plain(value) for key, value in file.attrs.items()}
+            kind = kind_of(file)
+            dataset = request.dataset
+            if kind is not None and dataset is None:
+                dataset = kind.dataset(file)
+            data = find_dataset(file, dataset, (3, 4))
+            source = f"{path.name}:{data.name}"
+            axes = request.axes or (kind.axes(data) if kind else None)
+            layout = layout_of(source, shape_of(data), data.dtype, axes)
+            load_filters(data)
+            if kind is not None:
                 metadata |= kind.metadata(file, data, layout)
+            name = str(data.name).strip("/")
     except BaseException:
         file.close()
         raise
@@ -68,7 +69,6 @@ def open_hdf5(request: Request) -> RawScan:
         with readable(source):
             return layout.read(data, start, stop)
 
-    name = str(data.name).strip("/")
     return RawScan(
         source, layout.shape, data.dtype, read, layout.scan_shape, metadata, name, file.close
     )

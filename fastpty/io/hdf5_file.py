@@ -100,7 +100,7 @@ def dataset_at(file: h5py.Group, name: str) -> object:
     """What is at ``name``, soft and external links followed; None where nothing is."""
     try:
         return file.get(name) if name else file
-    except (KeyError, OSError):  # a link to nowhere
+    except (KeyError, OSError, RuntimeError):  # a link to nowhere
         return None
 
 
@@ -112,10 +112,13 @@ def members(group: h5py.Group) -> dict[str, Any]:
 
 @contextmanager
 def readable(source: str) -> Iterator[None]:
-    """Reading may show that a file is damaged: as a DataError."""
+    """Looking into a file may show that it is damaged: as a DataError.
+
+    HDF5 finds damage anywhere, and h5py passes it on as errors of several kinds.
+    """
     try:
         yield
-    except OSError as error:
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(
             source, f"cannot be read ({' '.join(str(error).split())}).", "Is the file complete?"
         ) from error

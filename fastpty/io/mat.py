@@ -83,18 +83,19 @@ def _open_hdf5(request: Request) -> RawScan:
     path = request.path
     file = hdf5_file.open_file(path)
     try:
-        held = {
-            name: item
-            for name, item in hdf5_file.all_datasets(file).items()
-            if not name.startswith("#")
-        }
-        shapes = {name: hdf5_file.shape_of(item)[::-1] for name, item in held.items()}
-        name = _choose(path, shapes, request.dataset)
-        data: h5py.Dataset = held[name]
-        source = f"{path.name}:{name}"
-        axes = request.axes or {3: STACK, 4: RASTER}.get(len(shapes[name]), ())
-        layout = layout_of(source, hdf5_file.shape_of(data), data.dtype, axes[::-1])
-        hdf5_file.load_filters(data)
+        with hdf5_file.readable(path.name):
+            held = {
+                name: item
+                for name, item in hdf5_file.all_datasets(file).items()
+                if not name.startswith("#")
+            }
+            shapes = {name: hdf5_file.shape_of(item)[::-1] for name, item in held.items()}
+            name = _choose(path, shapes, request.dataset)
+            data: h5py.Dataset = held[name]
+            source = f"{path.name}:{name}"
+            axes = request.axes or {3: STACK, 4: RASTER}.get(len(shapes[name]), ())
+            layout = layout_of(source, hdf5_file.shape_of(data), data.dtype, axes[::-1])
+            hdf5_file.load_filters(data)
     except BaseException:
         file.close()
         raise

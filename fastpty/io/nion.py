@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fastpty.errors import DataError
 from fastpty.io.files import starts_with
-from fastpty.io.npy import map_member
+from fastpty.io.npy import DAMAGE, map_member
 from fastpty.io.rawscan import RawScan
 from fastpty.io.request import Request
 from fastpty.io.shapes import Layout, layout_of
@@ -51,7 +51,7 @@ def open_ndata(request: Request) -> RawScan:
         with zipfile.ZipFile(path) as archive:
             notes = json.loads(archive.read(_NOTES))
         data = map_member(path, _DATA)
-    except (KeyError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except (KeyError, *DAMAGE) as error:
         raise DataError(
             str(path), f"cannot be read as Nion ndata ({error}).", "Is the file complete?"
         ) from error

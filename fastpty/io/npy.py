@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -18,8 +19,22 @@ from fastpty.io.rawscan import RawScan
 from fastpty.io.request import Request
 from fastpty.io.shapes import layout_of
 
-__all__ = ["map_member", "open_npy", "read_npy", "recognises"]
+__all__ = ["DAMAGE", "map_member", "open_npy", "read_npy", "recognises"]
 
+#: What numpy and zipfile raise for a damaged file; numpy parses its header as Python.
+DAMAGE = (
+    OSError,
+    ValueError,
+    TypeError,
+    EOFError,
+    SyntaxError,
+    OverflowError,
+    RuntimeError,  # of zipfile, NotImplementedError too: encrypted, or an unknown compression
+    tokenize.TokenError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _HEADERS = {
     (1, 0): npy_format.read_array_header_1_0,
     (2, 0): npy_format.read_array_header_2_0,
@@ -68,7 +83,8 @@ def map_member(path: Path, name: str) -> NDArray[Any]:
 
     Raises
     ------
-    KeyError, ValueError, EOFError, zipfile.BadZipFile : no such member, or a damaged one.
+    KeyError : no such member.
+    DAMAGE : a damaged one.
     """
     with zipfile.ZipFile(path) as archive:
         member = archive.getinfo(name)
@@ -115,15 +131,7 @@ def _read(
                 f"It holds: {', '.join(names)}.",
             )
         return map_member(path, names[name]), name
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        NotImplementedError,
-        struct.error,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except DAMAGE as error:
         raise DataError(
             str(path), f"cannot be read as npy or npz ({error}).", "Is the file complete?"
         ) from error
