@@ -87,7 +87,7 @@ def open_rosetta(request: Request) -> RawScan:
             return layout.read(data, start, stop)
 
     read(layout.shape[0] - 1, layout.shape[0])  # a file that is cut has no last pattern
-    metadata = _microscope(signal)
+    metadata = {"plugin": name} | _microscope(signal)
     if len(axes) == data.ndim:
         pairs = [(axes[i].get("scale"), axes[i].get("units")) for i in layout.order]
         metadata |= calibration_of(pairs, layout.shape)
