@@ -39,6 +39,15 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="override a field: optimise.batch_size=64"),
 ]
+Dataset = Annotated[str | None, typer.Option(help="path inside an HDF5, zarr, npz or mat file")]
+ScanShape = Annotated[
+    tuple[int, int] | None,
+    typer.Option(metavar="SLOW FAST", help="shape of the raster, if the file lacks it"),
+]
+DataOverrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="a field of data: data.dtype=uint16"),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON on standard output")]
 
 
@@ -153,15 +162,37 @@ def validate(
 
 
 @app.command()
-def info(as_json: AsJson = False, debug: Debug = False) -> None:
-    """Versions, build, devices and threads of this installation."""
-    from fastpty.info import installation
+def info(
+    data_file: Annotated[
+        Path | None, typer.Argument(help="recorded patterns; none: this installation")
+    ] = None,
+    dataset: Dataset = None,
+    scan_shape: ScanShape = None,
+    overrides: DataOverrides = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """What a data file holds and what a config for it says; without a file, this installation."""
+    console = Console()
+    if data_file is None:
+        from fastpty.info import installation
 
-    content = installation()
+        if dataset or scan_shape or overrides:
+            raise FastptyError("info", "has options for a data file, but none is named.")
+        content = installation()
+    else:
+        from fastpty.config.init import data_section
+        from fastpty.describe import config_lines, describe
+
+        options = {"dataset": dataset, "scan_shape": scan_shape}
+        content = describe(data_file, data_section(data_file, options, overrides or []))
     if as_json:
         typer.echo(json.dumps(content))
         return
-    _print_tree(content, Console())
+    lines = [] if data_file is None else config_lines(content.pop("config"))
+    _print_tree(content, console)
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -170,23 +201,23 @@ def init(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="config file; default: <data>.yaml")
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="path inside an HDF5 or npz file")] = None,
-    scan_shape: Annotated[
-        tuple[int, int] | None,
-        typer.Option(metavar="SLOW FAST", help="shape of the raster, if the file lacks it"),
-    ] = None,
+    dataset: Dataset = None,
+    scan_shape: ScanShape = None,
+    overrides: DataOverrides = None,
     debug: Debug = False,
 ) -> None:
     """Write a commented config for a data file."""
     from fastpty.atomic import atomic_path
-    from fastpty.config.init import initial_config
+    from fastpty.config.init import data_section, initial_config
     from fastpty.io import open_scan
 
     target = output or Path(f"{data_file.stem}.yaml")
     if target.exists():
         raise OutputError(str(target), "exists already.", "Choose another name with -o.")
-    with open_scan(data_file, dataset=dataset, scan_shape=scan_shape) as scan:
-        text = initial_config(data_file.resolve(), scan, scan_shape)
+    options = {"dataset": dataset, "scan_shape": scan_shape}
+    section = data_section(data_file, options, overrides or [])
+    with open_scan(data_file, **section.reading) as scan:
+        text = initial_config(data_file.resolve(), scan, section)
     try:
         with atomic_path(target) as path:
             path.write_text(text, encoding="utf-8")

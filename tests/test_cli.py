@@ -144,6 +144,40 @@ def test_info(run: Run) -> None:
     assert json.loads(run("info", "--json").out)["fastpty"] == fastpty.__version__
 
 
+def test_info_of_a_file(run: Run, tiny: Tiny) -> None:
+    done = run("info", tiny.folder / "tiny.h5", "--dataset", "data")
+    assert done.code == 0, done.said
+    assert f"scan shape: {SCAN[0]}, {SCAN[1]}" in done.out
+    assert "energy_kv:   # FILL IN" in done.out
+    found = json.loads(run("info", tiny.folder / "tiny.h5", "--json", "--dataset", "data").out)
+    assert found["pattern shape"] == list(WINDOW)
+    assert found["config"]["data"]["dataset"] == "data"
+
+
+def test_info_of_a_file_without_a_header(run: Run, tmp_path: Path) -> None:
+    np.arange(6 * 4 * 5, dtype="u2").tofile(tmp_path / "scan.bin")
+    described = ["--set", "data.pattern_shape=[4, 5]", "--set", "data.dtype=uint16"]
+    found = json.loads(run("info", "scan.bin", *described, "--scan-shape", 2, 3, "--json").out)
+    assert (found["scan shape"], found["sample"]["maximum"]) == ([2, 3], 119)
+    assert run("init", "scan.bin", *described, "--scan-shape", 2, 3).code == 0
+    assert "dtype: uint16 " in (tmp_path / "scan.yaml").read_text()
+    assert run("info", "scan.bin").code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.h5"], "Error: data.path: 'none.h5' does not exist."),
+        (["--dataset", "x"], "Error: info: has options for a data file, but none is named."),
+        (["none.h5", "--set", "beam.energy_kv=1"], "Error: beam: unknown key."),
+    ],
+)
+def test_info_of_nothing(run: Run, arguments: list[str], message: str) -> None:
+    done = run("info", *arguments)
+    assert done.code == 2
+    assert message in done.said
+
+
 def test_version(run: Run) -> None:
     done = run("--version")
     assert (done.code, done.out) == (0, f"fastpty {fastpty.__version__}\n")

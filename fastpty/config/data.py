@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from dataclasses import fields
+from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from fastpty.config.base import Section
+from fastpty.io import RASTER, STACK, Request
 from fastpty.optics import Aberrations
 
 __all__ = [
@@ -19,6 +22,9 @@ __all__ = [
 ]
 
 Positive = Annotated[float, Field(gt=0)]
+Whole = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+AxisName = Literal["n", "slow", "fast", "y", "x"]
 
 
 class ArrayFile(Section):
@@ -33,12 +39,46 @@ class ArrayFile(Section):
 class DataConfig(ArrayFile):
     """The recorded diffraction patterns."""
 
-    format: Literal["auto", "hdf5", "npy", "empad"] = Field(
-        "auto", description="auto chooses by the file's content and extension"
+    path: str = Field(description="file or folder, see docs/file-formats; $VARIABLES are expanded")
+    dataset: str | None = Field(
+        None, description="path inside an HDF5, zarr, npz or mat file; null: the only candidate"
     )
-    scan_shape: tuple[int, int] | None = Field(
-        None, description="(slow, fast) of a 3-D stack that is a raster; null: as the file says"
+    format: Literal[
+        "auto",
+        "dectris",
+        "mat",
+        "hdf5",
+        "nion",
+        "npy",
+        "mib",
+        "tiff",
+        "zarr",
+        "rosettasciio",
+        "folder",
+        "empad",
+        "raw",
+    ] = Field("auto", description="auto chooses by the file's content, then its extension")
+    scan_shape: tuple[Whole, Whole] | None = Field(
+        None, description="(slow, fast) of a stack that is a raster; null: as the file says"
     )
+    scan_mismatch: Literal["refuse", "crop"] | None = Field(
+        None, description="patterns that do not fill the scan: an error (null), or whole rows kept"
+    )
+    skip: Count | None = Field(None, description="patterns of a stack before the first of the scan")
+    flyback: Count | None = Field(
+        None, description="patterns of a stack between two rows, which belong to no position"
+    )
+    axes: tuple[AxisName, ...] | None = Field(
+        None, description="the array's axes in its order: of n, y, x or of slow, fast, y, x"
+    )
+    pattern_shape: tuple[Whole, Whole] | None = Field(
+        None, description="[Ny, Nx] in a file of raw values"
+    )
+    dtype: str | None = Field(
+        None, description="of raw values, such as uint16 or >u2 (big-endian); null: float32"
+    )
+    offset: Count | None = Field(None, description="bytes before the first pattern of raw values")
+    gap: Count | None = Field(None, description="bytes between patterns of raw values")
     zero_frequency: Literal["centre", "corner"] = Field(
         "centre", description="where the file keeps the zero frequency: index N//2 or index 0"
     )
@@ -49,12 +89,31 @@ class DataConfig(ArrayFile):
         None, description="[Ny, Nx] in the order of the data, true where a pixel is good"
     )
 
-    @field_validator("scan_shape")
+    @field_validator("axes")
     @classmethod
-    def _positive_shape(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
-        if value is not None and min(value) < 1:
-            raise ValueError(f"both numbers must be at least 1, got {list(value)}")
+    def _complete_axes(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value is not None and sorted(value) not in (sorted(STACK), sorted(RASTER)):
+            rule = f"{', '.join(STACK)} or {', '.join(RASTER)}, each once"
+            raise ValueError(f"must be {rule}; found {list(value)}")
         return value
+
+    @field_validator("dtype")
+    @classmethod
+    def _number_type(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                kind = np.dtype(value).kind
+            except TypeError as error:
+                raise ValueError(f"must be a type that numpy knows; found {value!r}") from error
+            if kind not in "uif":
+                raise ValueError(f"must be a type of real numbers; found {value!r}")
+        return value
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """What :func:`fastpty.io.open_scan` wants to know beside the path."""
+        names = [field.name for field in fields(Request) if field.name != "path"]
+        return {name: getattr(self, name) for name in ("format", *names)}
 
 
 class BeamConfig(Section):

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
+from fastpty.config.base import Section
+from fastpty.config.data import DataConfig
+from fastpty.config.load import apply_overrides, validate_config
 from fastpty.config.recon import ReconConfig
 from fastpty.config.template import MISSING, write_template
 from fastpty.io import RawScan
 
-__all__ = ["initial_config"]
+__all__ = ["data_section", "initial_config", "initial_values"]
 
 # Thinner slices than this are hardly told apart at usual apertures.
 _SLICE_A = 10.0
@@ -24,25 +30,43 @@ _UPDATES, _SMALLEST_BATCH, _LARGEST_BATCH = 64, 8, 32
 _PAIRS = ("pixel_size_A", "scan_step_A")
 
 
-def initial_config(path: Path, scan: RawScan, scan_shape: tuple[int, int] | None = None) -> str:
-    """The text of a config for ``path``: known values filled in, the others marked FILL IN.
+class _DataOnly(Section):
+    data: DataConfig = Field(description="the recorded patterns")
+
+
+def data_section(path: Path, options: Mapping[str, Any], overrides: Sequence[str]) -> DataConfig:
+    """The ``data`` section for a file that has no config yet.
 
     Parameters
     ----------
-    scan_shape : (slow, fast) that the scan was opened with, because the file does not hold it.
+    options : fields of the section; None is left out.
+    overrides : texts such as ``data.dtype=uint16``.
+
+    Raises
+    ------
+    ConfigError : a field that is none of the section's, or a wrong value.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    content = {"data": {"path": str(path), **given}}
+    return validate_config(_DataOnly, apply_overrides(content, overrides)).data
+
+
+def initial_values(path: Path, scan: RawScan, section: DataConfig) -> dict[str, Any]:
+    """What a config for ``path`` must say: known values, and ``MISSING`` for the others.
+
+    Parameters
+    ----------
+    section : with which the scan was opened; what the user gave there is kept.
     """
     known = _numbers(scan.metadata)
-    count, ny, nx = scan.shape
-    raster = scan.scan_shape
-    data: dict[str, Any] = {"path": str(path)}
+    given = section.model_dump(mode="json", exclude_unset=True)
+    data: dict[str, Any] = {**given, "path": str(path)}
     if scan.dataset is not None:
         data["dataset"] = scan.dataset
-    if raster is None:
+    if scan.scan_shape is None:
         data["scan_shape"] = MISSING
-    elif scan_shape is not None:
-        data["scan_shape"] = list(scan_shape)
     if scan.metadata.get("format") == "empad":
-        data["negative"] = "clip"  # it subtracts its dark level
+        data.setdefault("negative", "clip")  # it subtracts its dark level
     values: dict[str, Any] = {
         "data": data,
         "beam": {
@@ -50,16 +74,37 @@ def initial_config(path: Path, scan: RawScan, scan_shape: tuple[int, int] | None
             "semiangle_mrad": known.get("semiangle_mrad", MISSING),
             "aberrations": {"defocus": known.get("defocus_A", 0.0)},
         },
-        "calibration": (
-            {"pixel_size": known["pixel_size_A"]}
-            if "pixel_size_A" in known
-            else {"disc_radius_px": "fit"}
-        ),
+        "calibration": _calibration(known),
         "scan": {
             "step": known.get("scan_step_A", MISSING),
             "rotation_deg": known.get("scan_rotation_deg", 0.0),
         },
     }
+    return values
+
+
+def _calibration(known: dict[str, Any]) -> dict[str, Any]:
+    for field, name in (
+        ("pixel_size", "pixel_size_A"),
+        ("dk", "dk_invA"),
+        ("mrad_per_pixel", "mrad_per_pixel"),
+    ):
+        if name in known:
+            return {field: known[name]}
+    return {"disc_radius_px": "fit"}
+
+
+def initial_config(path: Path, scan: RawScan, section: DataConfig) -> str:
+    """The text of a config for ``path``: known values filled in, the others marked FILL IN.
+
+    Parameters
+    ----------
+    section : with which the scan was opened.
+    """
+    known = _numbers(scan.metadata)
+    count, ny, nx = scan.shape
+    raster = scan.scan_shape
+    values = initial_values(path, scan, section)
     values["probe"] = {"modes": _PROBE_MODES}
     batch = min(_LARGEST_BATCH, max(_SMALLEST_BATCH, count // _UPDATES))
     values["optimise"] = {"batch_size": batch}

@@ -14,7 +14,7 @@ from pydantic_core import PydanticUndefined
 from fastpty.config.base import sections_of
 from fastpty.config.load import parse_value
 
-__all__ = ["MISSING", "write_template"]
+__all__ = ["MISSING", "inline", "write_template"]
 
 #: Marks a value that only the user knows; it is written so that ``validate`` refuses it.
 MISSING = object()
@@ -50,7 +50,7 @@ def _field(name: str, field: FieldInfo, value: Any, indent: str) -> list[str]:
     if section is None:
         if value is None:
             return [_line(f"{indent}# {name}:", comment)]
-        text = "" if value is PydanticUndefined else f" {_inline(value)}"
+        text = "" if value is PydanticUndefined else f" {inline(value)}"
         return [_line(f"{indent}{name}:{text}", comment)]
     given = isinstance(value, Mapping)
     lines = [_line(f"{indent}{'' if given else '# '}{name}:", comment)]
@@ -64,7 +64,7 @@ def _line(text: str, comment: str) -> str:
     return f"{text:<{_COLUMN - 1}} # {comment}" if comment else text
 
 
-def _inline(value: Any) -> str:
+def inline(value: Any) -> str:
     """Plain YAML; quoted where this package's reader would take a text for a number (1e-4)."""
     if isinstance(value, tuple):
         value = list(value)

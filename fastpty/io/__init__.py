@@ -3,5 +3,7 @@
 from fastpty.io.arrays import load_array
 from fastpty.io.rawscan import RawScan
 from fastpty.io.registry import READERS, open_scan
+from fastpty.io.request import Request
+from fastpty.io.shapes import RASTER, STACK
 
-__all__ = ["READERS", "RawScan", "load_array", "open_scan"]
+__all__ = ["RASTER", "READERS", "STACK", "RawScan", "Request", "load_array", "open_scan"]

@@ -1,72 +1,64 @@
 """EMPAD (first generation) raw files: float32 frames of 130 x 128.
 
 The last two rows of a frame are the detector's own data, not the pattern (Tate et al., Microsc.
-Microanal. 22 (2016) 237). The file has no header, so the scan's shape comes from the config, or
-is a square.
+Microanal. 22 (2016) 237). The file has no header: the scan's shape is in its name, as the
+microscope's software writes it (``scan_x256_y256.raw``), or is a square, or comes from the config.
 """
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
+import re
 
 import numpy as np
 
-from fastpty.errors import DataError
+from fastpty.io.frames import Frames, count_frames
 from fastpty.io.rawscan import RawScan
+from fastpty.io.request import Request
 
-__all__ = ["open_empad", "recognises"]
+__all__ = ["open_empad"]
 
 ROWS, COLUMNS = 128, 128
-FRAME_ROWS = 130
-FRAME_BYTES = FRAME_ROWS * COLUMNS * 4
+FRAME_BYTES = 130 * COLUMNS * 4
+_NAME = re.compile(r"_x(\d+)_y(\d+)", re.IGNORECASE)
 
 
-def recognises(path: Path) -> bool:
-    """True for a .raw file; whether it holds whole frames, ``open_empad`` says."""
-    return path.suffix.lower() == ".raw"
-
-
-def open_empad(path: Path, dataset: str | None, scan_shape: tuple[int, int] | None) -> RawScan:
-    """Patterns [N, 128, 128] in counts of the detector's ADU.
+def open_empad(request: Request) -> RawScan:
+    """Patterns [N, 128, 128] in the detector's ADU.
 
     Raises
     ------
-    DataError : the size is no whole number of frames, or the scan's shape is unknown or wrong.
+    DataError : the size is no whole number of frames.
     """
-    size = path.stat().st_size
-    frames, rest = divmod(size, FRAME_BYTES)
-    if dataset is not None:
-        raise DataError(
-            "data.dataset", f"is {dataset!r}, but an EMPAD file has none.", "Remove it."
-        )
-    if rest or not frames:
-        raise DataError(
-            str(path),
-            f"has {size} bytes, no whole number of EMPAD frames of {FRAME_BYTES} bytes.",
-            "Is the file complete, and of the first-generation EMPAD?",
-        )
-    side = math.isqrt(frames)
-    if scan_shape is None:
-        if side * side != frames:
-            raise DataError(
-                "data.scan_shape",
-                f"is needed: {path.name} has {frames} frames, which is no square scan.",
-                "Set it to [slow, fast]; fastpty init has the option --scan-shape.",
-            )
-        scan_shape = (side, side)
-    elif math.prod(scan_shape) != frames:
-        raise DataError(
-            "data.scan_shape",
-            f"is {list(scan_shape)}, {math.prod(scan_shape)} positions, but {path.name} has "
-            f"{frames} frames.",
-        )
-    data = np.memmap(path, dtype="<f4", mode="r", shape=(frames, FRAME_ROWS, COLUMNS))
+    path = request.path
+    count = count_frames(path, "EMPAD", FRAME_BYTES, _fix(path.stat().st_size), crop=request.crop)
+    frames = Frames(path, (ROWS, COLUMNS), np.dtype("<f4"), 0, FRAME_BYTES)
     return RawScan(
         path.name,
-        (frames, ROWS, COLUMNS),
-        data.dtype,
-        lambda start, stop: np.asarray(data[start:stop, :ROWS]),
-        scan_shape,
-        {"format": "empad"},
+        (count, ROWS, COLUMNS),
+        frames.dtype,
+        frames.read,
+        metadata={"format": "empad"},
+        scan_hint=_scan(path.name, count),
+    )
+
+
+def _scan(name: str, count: int) -> tuple[int, int] | None:
+    if named := _NAME.search(name):
+        slow, fast = int(named[2]), int(named[1])
+        if slow and fast:
+            return slow, fast
+    side = math.isqrt(count)
+    return (side, side) if side * side == count else None
+
+
+def _fix(size: int) -> str:
+    if size and size % (ROWS * COLUMNS * 4) == 0:
+        return (
+            "It would hold frames of 128 x 128 float32, as calibration programs of the EMPAD2 "
+            "write them: if it does, set data.format to raw and data.pattern_shape to [128, 128]."
+        )
+    return (
+        "Is the file complete, and of the first-generation EMPAD? Another detector's frames want "
+        "data.format raw with data.pattern_shape and data.dtype."
     )

@@ -1,13 +1,14 @@
-"""The one check of a path that every reader makes."""
+"""What every reader asks of a path."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 
 from fastpty.errors import DataError
 
-__all__ = ["check_file"]
+__all__ = ["check_file", "natural_key", "starts_with"]
 
 
 def check_file(field: str, path: Path) -> None:
@@ -22,6 +23,21 @@ def check_file(field: str, path: Path) -> None:
     if path.is_dir():
         raise DataError(field, f"{str(path)!r} is a folder.", "Name a file in it.")
     raise DataError(field, f"{str(path)!r} does not exist.", _neighbours(path))
+
+
+def starts_with(path: Path, content: bytes, at: int = 0) -> bool:
+    """Whether a file has these bytes at a place."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        stream.seek(at)
+        return stream.read(len(content)) == content
+
+
+def natural_key(path: Path) -> list[tuple[int, str]]:
+    """Sorts names as people number them: 2 before 10."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(int(part), part) if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _neighbours(path: Path) -> str:

@@ -2,84 +2,27 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpty.errors import DataError
+from fastpty.io.hdf5_file import (
+    find_dataset,
+    load_filters,
+    open_file,
+    plain,
+    readable,
+    recognises,
+    shape_of,
+)
+from fastpty.io.hdf5_kinds import kind_of
 from fastpty.io.rawscan import RawScan
-from fastpty.io.shapes import read_patterns, scan_and_stack
+from fastpty.io.request import Request
+from fastpty.io.shapes import layout_of
 
 __all__ = ["open_hdf5", "read_hdf5", "recognises"]
-
-
-def recognises(path: Path) -> bool:
-    """True for an HDF5 file, whatever its extension."""
-    return bool(h5py.is_hdf5(path))
-
-
-def _open_file(path: Path) -> h5py.File:
-    """Open for reading.
-
-    Raises
-    ------
-    DataError : the file is not HDF5, or damaged.
-    """
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise DataError(
-            str(path), f"cannot be opened as HDF5 ({error}).", "Is the file complete?"
-        ) from error
-
-
-def _find_dataset(file: h5py.File, dataset: str | None, ranks: tuple[int, ...]) -> h5py.Dataset:
-    """The named dataset, or the only one of these ranks.
-
-    Raises
-    ------
-    DataError : it is not there, is a group, or the choice is not unique.
-    """
-    found: dict[str, h5py.Dataset] = {}
-
-    def visit(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset):
-            found[name] = item
-
-    file.visititems(visit)
-    if dataset is not None:
-        name = dataset.strip("/")
-        item = _follow(file, name)
-        if isinstance(item, h5py.Dataset):
-            return item
-        inside = [other for other in found if other.startswith(f"{name}/")]
-        if isinstance(item, h5py.Group):
-            raise DataError(
-                "dataset",
-                f"{dataset!r} in {file.filename} is a group.",
-                f"It holds: {_listing({other: found[other] for other in inside})}.",
-            )
-        close = difflib.get_close_matches(name, list(found), n=1, cutoff=0.5)
-        hint = f"Did you mean {close[0]!r}?" if close else f"It holds: {_listing(found)}."
-        raise DataError("dataset", f"{file.filename} has no dataset {dataset!r}.", hint)
-    fitting = {name: item for name, item in found.items() if len(_shape(item)) in ranks}
-    # Simulated files keep their truth beside the data; it is never the measurement.
-    measured = {n: d for n, d in fitting.items() if not n.startswith("truth/")}
-    if len(measured) != 1:
-        how_many = "no" if not measured else "more than one"
-        wanted = " or ".join(f"{rank}-D" for rank in ranks)
-        raise DataError(
-            "dataset",
-            f"{file.filename} has {how_many} {wanted} dataset.",
-            f"Name one with `dataset`. It holds: {_listing(found)}.",
-        )
-    return next(iter(measured.values()))
 
 
 def read_hdf5(path: Path, dataset: str | None, ranks: tuple[int, ...]) -> NDArray[Any]:
@@ -89,91 +32,43 @@ def read_hdf5(path: Path, dataset: str | None, ranks: tuple[int, ...]) -> NDArra
     ------
     DataError : the file or the dataset cannot be read, or the choice is not unique.
     """
-    with _open_file(path) as file:
-        item = _find_dataset(file, dataset, ranks)
-        _load_filters(item)
-        with _readable(f"{path.name}:{item.name}"):
+    with open_file(path) as file, readable(path.name):
+        item = find_dataset(file, dataset, ranks)
+        load_filters(item)
+        with readable(f"{path.name}:{item.name}"):
             return np.asarray(item[()])
 
 
-def open_hdf5(path: Path, dataset: str | None, scan_shape: tuple[int, int] | None) -> RawScan:
-    """A dataset [N, Ny, Nx] or [slow, fast, Ny, Nx]; root attributes become the metadata."""
-    file = _open_file(path)
+def open_hdf5(request: Request) -> RawScan:
+    """A dataset [N, Ny, Nx] or [slow, fast, Ny, Nx], or with the axes that are named.
+
+    Root attributes become the metadata, and what the writers of ``hdf5_kinds`` say of scales.
+    """
+    path = request.path
+    file = open_file(path)
     try:
-        data = _find_dataset(file, dataset, (3, 4))
-        source = f"{path.name}:{data.name}"
-        scan, stack = scan_and_stack(source, _shape(data), data.dtype, scan_shape)
-        _load_filters(data)
-        metadata = {key: _plain(value) for key, value in file.attrs.items()}
+        with readable(path.name):
+            metadata = {key: plain(value) for key, value in file.attrs.items()}
+            kind = kind_of(file)
+            dataset = request.dataset
+            if kind is not None and dataset is None:
+                dataset = kind.dataset(file)
+            data = find_dataset(file, dataset, (3, 4))
+            source = f"{path.name}:{data.name}"
+            axes = request.axes or (kind.axes(data) if kind else None)
+            layout = layout_of(source, shape_of(data), data.dtype, axes)
+            load_filters(data)
+            if kind is not None:
+                metadata |= kind.metadata(file, data, layout)
+            name = str(data.name).strip("/")
     except BaseException:
         file.close()
         raise
 
     def read(start: int, stop: int) -> NDArray[Any]:
-        with _readable(source):
-            return read_patterns(data, start, stop)
+        with readable(source):
+            return layout.read(data, start, stop)
 
-    name = str(data.name).strip("/")
-    return RawScan(source, stack, data.dtype, read, scan, metadata, name, file.close)
-
-
-@contextmanager
-def _readable(source: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DataError(
-            source, f"cannot be read ({' '.join(str(error).split())}).", "Is the file complete?"
-        ) from error
-
-
-def _follow(file: h5py.File, name: str) -> object:
-    """What is at ``name``, soft and external links followed; None where nothing is."""
-    try:
-        return file.get(name) if name else file
-    except (KeyError, OSError):  # a link to nowhere
-        return None
-
-
-def _load_filters(data: h5py.Dataset) -> None:
-    """bitshuffle, lz4, zstd and their like are filters that hdf5plugin registers."""
-    if not _missing_filters(data):
-        return
-    with suppress(ImportError):
-        import hdf5plugin  # noqa: F401
-    missing = _missing_filters(data)
-    if missing:
-        raise DataError(
-            f"{data.file.filename}:{data.name}",
-            f"is compressed with a filter that is not installed ({', '.join(missing)}).",
-            "Run: pip install 'fastpty[readers]'.",
-        )
-
-
-def _missing_filters(data: h5py.Dataset) -> list[str]:
-    creation = data.id.get_create_plist()
-    filters = [creation.get_filter(i) for i in range(creation.get_nfilters())]
-    return [
-        f"{number} {name.decode(errors='replace')}".strip()
-        for number, _, _, name in filters
-        if not h5py.h5z.filter_avail(number)
-    ]
-
-
-def _shape(data: h5py.Dataset) -> tuple[int, ...]:
-    """A dataset without a dataspace has the shape None."""
-    return data.shape or ()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
-    return value
-
-
-def _listing(found: dict[str, h5py.Dataset], most: int = 12) -> str:
-    names = [f"{name} {list(_shape(item))}" for name, item in found.items()]
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or "no datasets") + more
+    return RawScan(
+        source, layout.shape, data.dtype, read, layout.scan_shape, metadata, name, file.close
+    )

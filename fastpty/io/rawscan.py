@@ -27,6 +27,9 @@ class RawScan:
     metadata : what else the file says (``energy_kv`` kV, ``pixel_size_A`` Angstrom, ...).
     dataset : the place in the file, None where it holds one array.
     release : closes the file.
+    mask : [Ny, Nx], true where a pixel is good, from the detector's own list; None: no list.
+    scan_hint : (slow, fast) that a stack's header or name suggests; the config may say otherwise.
+    format : the reader's name, a key of ``READERS``.
     """
 
     source: str
@@ -37,6 +40,9 @@ class RawScan:
     metadata: dict[str, Any] = field(default_factory=dict)
     dataset: str | None = None
     release: Callable[[], None] | None = None
+    mask: NDArray[np.bool_] | None = None
+    scan_hint: tuple[int, int] | None = None
+    format: str = ""
 
     def close(self) -> None:
         """Close the file; nothing can be read afterwards. A second call does nothing."""

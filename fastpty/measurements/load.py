@@ -81,12 +81,7 @@ def load_measurements(config: ReconConfig, folder: Path) -> Measurements:
 
 def _open(config: ReconConfig, folder: Path) -> RawScan:
     section = config.data
-    return open_scan(
-        resolve_path("data.path", section.path, folder),
-        format=section.format,
-        dataset=section.dataset,
-        scan_shape=section.scan_shape,
-    )
+    return open_scan(resolve_path("data.path", section.path, folder), **section.reading)
 
 
 def _load_positions(config: ReconConfig, scan: RawScan, folder: Path) -> NDArray[np.float64]:
@@ -123,14 +118,17 @@ def _raster(step: float | tuple[float, float], scan: RawScan) -> NDArray[np.floa
 
 
 def _load_mask(config: ReconConfig, scan: RawScan, folder: Path) -> NDArray[np.bool_] | None:
+    """Good where both the config's mask and the detector's own say so."""
     if config.data.mask is None:
-        return None
+        return scan.mask
     mask = load_file("data.mask", config.data.mask, folder, ranks=(2,))
     if mask.shape != scan.shape[1:]:
         raise DataError(
             "data.mask", f"has shape {list(mask.shape)}; patterns are {list(scan.shape[1:])}."
         )
     good = mask.astype(bool)
+    if scan.mask is not None:
+        good &= scan.mask
     if not good.any():
         raise DataError("data.mask", "marks every pixel as bad.", "True means good.")
     return good

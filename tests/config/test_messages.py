@@ -31,7 +31,7 @@ from tests.config.complete import check
         ("scan.affine=[[1, 0], [1]]", "scan.affine.1.1: is required and missing."),
         ("data.scan_shape=4", "data.scan_shape: must be a list; found 4."),
         ("data.scan_shape=[2.5, 3]", "data.scan_shape.0: must be a whole number; found 2.5."),
-        ("data.path=null", "data.path: must be text; found nothing. It means: HDF5"),
+        ("data.path=null", "data.path: must be text; found nothing. It means: file"),
         ("data.mask=m.npy", "data.mask: must be a mapping with the fields path, dataset; found"),
         ("data=null", "data: is needed and cannot be off. Give its fields: path, dataset"),
         ("object=off", "object: is needed and cannot be off. Leave it out for its defaults."),

@@ -21,6 +21,10 @@ def test_the_smallest_configs_are_complete() -> None:
 @pytest.mark.parametrize(
     ("field", "low"),
     [
+        ("data.skip", "-1"),
+        ("data.flyback", "-1"),
+        ("data.offset", "-1"),
+        ("data.gap", "-1"),
         ("beam.energy_kv", "0"),
         ("beam.semiangle_mrad", "0"),
         ("calibration.pixel_size", "0"),
@@ -142,7 +146,15 @@ def test_a_switch_in_a_list_is_no_number() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["data.scan_shape=[0, 3]"], r"^data\.scan_shape: both numbers must be at least 1"),
+        (["data.axes=[y, x, y]"], r"^data\.axes: must be n, y, x or slow, fast, y, x, each once"),
+        (
+            ["data.axes=[slow, y, x]"],
+            r"^data\.axes: must be n, y, x or slow, fast, y, x, each once",
+        ),
+        (["data.scan_shape=[0, 3]"], r"^data\.scan_shape\.0: must be at least 1; found 0"),
+        (["data.pattern_shape=[3, 0]"], r"^data\.pattern_shape\.1: must be at least 1; found 0"),
+        (["data.dtype=colour"], r"^data\.dtype: must be a type that numpy knows; found 'colour'"),
+        (["data.dtype=complex64"], r"^data\.dtype: must be a type of real numbers"),
         (["calibration.dk=0.1"], r"^calibration: .*exactly one.*found pixel_size and dk"),
         (["calibration={}"], "^calibration: give exactly one .*; found none"),
         (["scan={}"], "^scan: give either step or positions; found none"),

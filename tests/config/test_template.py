@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastpty.config import ReconConfig, read_yaml, validate_config
-from fastpty.config.init import initial_config
+from fastpty.config.data import DataConfig
+from fastpty.config.init import data_section, initial_config
 from fastpty.config.load import parse_value
 from fastpty.config.template import MISSING, write_template
 from fastpty.errors import ConfigError
@@ -27,6 +28,10 @@ METADATA = {
     "scan_step_A": 0.5,
     "thickness_A": 78.1,
 }
+
+
+def section_of(path: str = "d.h5", **options: Any) -> DataConfig:
+    return data_section(Path(path), options, [])
 
 
 def scan_of(shape: tuple[int, int] | None = (3, 4), **others: Any) -> RawScan:
@@ -120,7 +125,7 @@ def test_any_value_reads_back(path: str) -> None:
 def test_a_long_value_keeps_its_comment_apart() -> None:
     text = write_template(ReconConfig, COMPLETE | {"data": {"path": "x" * 200}}, "title")
     (line,) = [line for line in text.splitlines() if "xxx" in line]
-    assert line.startswith(f"  path: {'x' * 200} # HDF5")
+    assert line.startswith(f"  path: {'x' * 200} # file")
 
 
 def test_missing_values_are_marked_and_refused() -> None:
@@ -136,7 +141,7 @@ def test_missing_values_are_marked_and_refused() -> None:
 def test_initial_config_of_a_file_that_says_all(tmp_path: Path) -> None:
     target = tmp_path / "config.yaml"
     scan = scan_of(metadata=METADATA, dataset="a/b")
-    target.write_text(initial_config(Path("/data/d.h5"), scan))
+    target.write_text(initial_config(Path("/data/d.h5"), scan, section_of()))
     config = validate_config(ReconConfig, read_yaml(target))
     assert config.data.path == "/data/d.h5"
     assert config.data.dataset == "a/b"
@@ -148,13 +153,13 @@ def test_initial_config_of_a_file_that_says_all(tmp_path: Path) -> None:
 
 def test_initial_config_of_a_simulation() -> None:
     scan = scan_of(metadata=METADATA | {"format": "fastpty-4dstem"})
-    content = parse_value(initial_config(Path("/data/d.h5"), scan))
+    content = parse_value(initial_config(Path("/data/d.h5"), scan, section_of()))
     assert content["truth"] == "/data/d.h5"
 
 
 @pytest.mark.parametrize("shape", [(3, 4), None])
 def test_initial_config_of_a_file_that_says_nothing(shape: tuple[int, int] | None) -> None:
-    text = initial_config(Path("/data/12:30.npy"), scan_of(shape))
+    text = initial_config(Path("/data/12:30.npy"), scan_of(shape), section_of())
     filled = {line.split(":")[0].strip() for line in text.splitlines() if "FILL IN:" in line}
     unknown = {"energy_kv", "semiangle_mrad", "step"}
     assert filled == (unknown if shape else unknown | {"scan_shape"})
@@ -168,21 +173,65 @@ def test_initial_config_of_a_file_that_says_nothing(shape: tuple[int, int] | Non
 
 def test_initial_config_of_a_raster_that_the_user_names() -> None:
     """The file does not hold the shape, so the config must."""
-    content = parse_value(initial_config(Path("d.npy"), scan_of((3, 4)), (3, 4)))
+    given = section_of(scan_shape=(3, 4))
+    content = parse_value(initial_config(Path("d.npy"), scan_of((3, 4)), given))
     assert content["data"]["scan_shape"] == [3, 4]
-    assert "scan_shape" not in parse_value(initial_config(Path("d.npy"), scan_of((3, 4))))["data"]
+    text = initial_config(Path("d.npy"), scan_of((3, 4)), section_of())
+    assert "scan_shape" not in parse_value(text)["data"]
+
+
+def test_initial_config_keeps_what_was_needed_to_open_the_file() -> None:
+    given = section_of("d.raw", pattern_shape=(8, 8), dtype=">u2", gap=4)
+    text = initial_config(Path("/data/d.raw"), scan_of((3, 4)), given)
+    content = parse_value(text)["data"]
+    assert {name: content[name] for name in ("pattern_shape", "dtype", "gap")} == {
+        "pattern_shape": [8, 8],
+        "dtype": ">u2",
+        "gap": 4,
+    }
+
+
+@pytest.mark.parametrize(
+    ("known", "field", "value"),
+    [
+        ({"dk_invA": 0.01}, "dk", 0.01),
+        ({"mrad_per_pixel": 0.5}, "mrad_per_pixel", 0.5),
+        ({"dk_invA": 0.01, "pixel_size_A": 0.2}, "pixel_size", 0.2),
+    ],
+)
+def test_initial_config_takes_the_scale_that_the_file_has(
+    known: dict[str, float], field: str, value: float
+) -> None:
+    text = initial_config(Path("d.h5"), scan_of(metadata=known), section_of())
+    assert parse_value(text)["calibration"] == {field: value}
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("beam.energy_kv=300", r"^beam: unknown key\. .*data"),
+        ("data.gap=x", r"^data\.gap: must be a whole number"),
+    ],
+)
+def test_a_wrong_section_for_a_file_without_a_config(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        data_section(Path("d.raw"), {}, [override])
 
 
 @pytest.mark.parametrize(("form", "negative"), [("empad", "clip"), ("other", "refuse")])
 def test_initial_config_of_a_detector_with_negative_counts(form: str, negative: str) -> None:
-    content = parse_value(initial_config(Path("d.raw"), scan_of(metadata={"format": form})))
+    content = parse_value(
+        initial_config(Path("d.raw"), scan_of(metadata={"format": form}), section_of())
+    )
     assert content["data"]["negative"] == negative
 
 
 @pytest.mark.parametrize("value", ["300 kV", [1.0, 2.0, 3.0], float("nan"), None, [80.0], True])
 def test_attributes_of_another_meaning_are_left_out(value: object) -> None:
     """Another program's file may use a name for something else."""
-    text = initial_config(Path("d.h5"), scan_of(metadata=dict.fromkeys(METADATA, value)))
+    text = initial_config(
+        Path("d.h5"), scan_of(metadata=dict.fromkeys(METADATA, value)), section_of()
+    )
     assert "energy_kv:" in text
     assert {"energy_kv", "semiangle_mrad", "step"} == {
         line.split(":")[0].strip() for line in text.splitlines() if "FILL IN:" in line
@@ -192,4 +241,7 @@ def test_attributes_of_another_meaning_are_left_out(value: object) -> None:
 @pytest.mark.parametrize(("side", "batch"), [(5, 8), (24, 9), (40, 25), (200, 32)])
 def test_initial_config_gives_small_scans_small_batches(side: int, batch: int) -> None:
     scan = scan_of((side, side))
-    assert parse_value(initial_config(Path("d.h5"), scan))["optimise"]["batch_size"] == batch
+    assert (
+        parse_value(initial_config(Path("d.h5"), scan, section_of()))["optimise"]["batch_size"]
+        == batch
+    )

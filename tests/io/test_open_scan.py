@@ -73,13 +73,89 @@ def test_a_forced_format(tmp_path: Path) -> None:
         open_scan(path, format="hdf5")
     with pytest.raises(DataError, match="no whole number of EMPAD frames"):
         open_scan(path, format="empad")
-    with pytest.raises(DataError, match=r"^data\.format: is 'tiff'.*Known: auto, hdf5, npy, empad"):
-        open_scan(path, format="tiff")
+    with pytest.raises(DataError, match=r"^data\.format: is 'jpeg'.*Known: auto, dectris, .*raw"):
+        open_scan(path, format="jpeg")
+
+
+NOISE = np.random.default_rng(0).integers(0, 256, 4096, np.uint8).tobytes()
+SUFFIXES = sorted({suffix for reader in READERS.values() for suffix in reader.extensions})
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("content", [b"", b"\0", NOISE, bytes(4096)], ids=["no", "1", "any", "0"])
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_file_that_is_not_what_its_name_says(tmp_path: Path, suffix: str, content: bytes) -> None:
+    """Every reader refuses by the file's name, whatever its parser runs into."""
+    path = tmp_path / f"scan{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"scan") as caught:
+        open_scan(path)
+    assert len(str(caught.value)) < 800
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("format", sorted(READERS))
+@pytest.mark.parametrize("content", [b"", NOISE], ids=["empty", "any"])
+def test_a_file_that_is_not_what_the_config_says(
+    tmp_path: Path, format: str, content: bytes
+) -> None:
+    path = tmp_path / "scan.dm4"
+    path.write_bytes(content)
+    with pytest.raises(DataError):
+        open_scan(path, format=format)
+
+
+@pytest.mark.parametrize("suffix", [".raw", ".tif", ".mib", ".dm4", ".mat", ".zarr", ".npy", ""])
+@pytest.mark.parametrize("kind", ["h5", "npy"])
+def test_the_content_counts_more_than_the_name(tmp_path: Path, suffix: str, kind: str) -> None:
+    path = write(tmp_path / f"right.{kind}", np.zeros((2, 4, 4)))
+    path = path.rename(tmp_path / f"wrong{suffix}")
+    with open_scan(path) as scan:
+        assert scan.format == {"h5": "hdf5", "npy": "npy"}[kind]
+
+
+VALUES = {
+    "dataset": "data",
+    "axes": ("n", "y", "x"),
+    "pattern_shape": (4, 4),
+    "dtype": "uint16",
+    "offset": 1,
+    "gap": 0,
+}
+
+
+@pytest.mark.parametrize("format", sorted(READERS))
+@pytest.mark.parametrize("name", sorted(VALUES))
+def test_a_field_has_a_meaning_or_is_refused(tmp_path: Path, format: str, name: str) -> None:
+    (tmp_path / "scan.bin").write_bytes(NOISE + b"x")
+    with pytest.raises(DataError) as caught:
+        open_scan(tmp_path / "scan.bin", format=format, **{name: VALUES[name]})
+    refused = "but has no meaning for" in str(caught.value)
+    assert refused == (name not in READERS[format].fields)
+    if refused:
+        assert caught.value.field == f"data.{name}"
+        assert READERS[format].title in str(caught.value)
+
+
+def test_a_description_of_raw_values_does_not_hide_what_a_file_is(tmp_path: Path) -> None:
+    path = write(tmp_path / "scan.h5", np.zeros((2, 4, 4)))
+    with pytest.raises(
+        DataError, match=r"^data\.dtype: is 'uint16'.*an HDF5 file, which 'scan\.h5"
+    ):
+        open_scan(path, dtype="uint16")
+
+
+def test_an_error_after_opening_closes_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "scan.h5", np.zeros((2, 4, 4)))
+    with pytest.raises(DataError):
+        open_scan(path, scan_shape=(3, 3))
+    with h5py.File(path, "r+"):
+        pass
 
 
 def test_an_unknown_file(tmp_path: Path) -> None:
     (tmp_path / "scan.txt").write_text("1 2 3")
-    message = r"^data\.format: 'scan\.txt' is none of the formats.*one of hdf5, npy, empad"
+    message = r"^data\.format: 'scan\.txt' is none of the formats.*one of dectris, mat, hdf5, .*raw"
     with pytest.raises(DataError, match=message):
         open_scan(tmp_path / "scan.txt")
 
@@ -90,7 +166,7 @@ def test_an_unknown_file(tmp_path: Path) -> None:
         ("scna.h5", r"scna\.h5' does not exist\. Did you mean 'scan\.h5'\?"),
         ("zzz", r"zzz' does not exist\. Check the path\."),
         ("no/scan.h5", r"does not exist\. There is no folder '.*no' either\."),
-        ("folder.h5", r"folder\.h5' is a folder\. Name a file in it\."),
+        ("folder.h5", r"folder\.h5' is a folder.*ame a file in it\."),
     ],
 )
 def test_no_file(tmp_path: Path, name: str, message: str) -> None:

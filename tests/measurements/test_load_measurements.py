@@ -14,6 +14,7 @@ from fastpty.config import ReconConfig, apply_overrides, validate_config
 from fastpty.errors import ConfigError, DataError
 from fastpty.measurements import load_measurements, rotate_positions
 from fastpty.optics import electron_wavelength
+from tests.io.writers import write_dectris
 
 RADIUS = 5.0
 COUNTS = 100
@@ -124,6 +125,58 @@ def test_pixel_units(folder: Path) -> None:
 def test_paths_start_at_the_config(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTPTY_TEST_DATA", str(folder))
     assert load(folder.parent, "data.path=$FASTPTY_TEST_DATA/scan.h5").scan_shape == (2, 3)
+
+
+def test_the_detectors_own_mask(folder: Path) -> None:
+    """It holds beside the config's: a pixel is good where both say so."""
+    with h5py.File(folder / "scan.h5") as file:
+        patterns = file["data"][()].reshape(6, 20, 24)
+    listed = np.zeros((20, 24), np.uint32)
+    listed[3, 4], patterns[:, 3, 4] = 1, 65535
+    master = write_dectris(folder, [patterns[:4], patterns[4:]], listed).name
+    scan = [f"data.path={master}", "data.scan_shape=[2, 3]"]
+    found = load(folder, *scan)
+    np.testing.assert_array_equal(found.patterns.centred_mask, listed == 0)
+    mask = np.ones((20, 24), bool)
+    mask[5, 6] = False
+    np.save(folder / "mask.npy", mask)
+    both = load(folder, *scan, "data.mask.path=mask.npy").patterns.centred_mask
+    np.testing.assert_array_equal(both, mask & (listed == 0))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "first"),
+    [
+        (["data.path=stack.npy", "data.skip=2", "data.scan_shape=[2, 2]"], 2),
+        (["data.path=stack.npy", "data.flyback=1", "data.scan_shape=[2, 2]", "data.skip=1"], 1),
+        (["data.path=stack.npy", "data.scan_mismatch=crop", "data.scan_shape=[2, 4]"], 0),
+        (["data.path=moved.npy", "data.axes=[y, x, n]", "data.scan_shape=[2, 3]"], 0),
+        (
+            [
+                "data.path=stack.bin",
+                "data.pattern_shape=[20, 24]",
+                "data.dtype='>u2'",
+                "data.offset=5",
+                "data.gap=3",
+                "data.scan_shape=[2, 3]",
+            ],
+            0,
+        ),
+    ],
+    ids=["skip", "flyback", "crop", "axes", "raw"],
+)
+def test_how_a_stack_is_read(folder: Path, overrides: list[str], first: int) -> None:
+    """Each field of the config reaches the reader: the first pattern tells which it was."""
+    stack = np.load(folder / "stack.npy")
+    stack[:, 10, 12] += np.arange(6, dtype=np.uint16)
+    np.save(folder / "stack.npy", stack)
+    np.save(folder / "moved.npy", np.moveaxis(stack, 0, 2))
+    frames = b"gap".join(pattern.astype(">u2").tobytes() for pattern in stack)
+    (folder / "stack.bin").write_bytes(b"first" + frames)
+    found = load(folder, *overrides)
+    counts = found.patterns.counts(torch.tensor([0]))[0, 0, 0]
+    assert int(counts) == stack[first, 10, 12]
+    assert len(found.positions) == len(found.patterns)
 
 
 def test_the_mask(folder: Path) -> None:
