@@ -6,11 +6,7 @@
 
 #include <pybind11/stl.h>
 
-#include <array>
-#include <cstdint>
-#include <limits>
-#include <string>
-
+#include "bindings_arguments.h"
 #include "multislice_intensity/multislice_intensity_cuda.h"
 
 namespace py = pybind11;
@@ -18,31 +14,6 @@ using namespace py::literals;
 
 namespace fastpty {
 namespace {
-
-using Address = std::uintptr_t;
-using Pair = std::array<std::int64_t, 2>;
-
-[[noreturn]] void refuse(const char* argument, const std::string& rule, std::int64_t found) {
-  throw py::value_error(std::string(argument) + ": " + rule + ", found " + std::to_string(found));
-}
-
-int size(const char* argument, std::int64_t least, std::int64_t value) {
-  if (value < least || value > std::numeric_limits<int>::max()) {
-    refuse(argument, "must be at least " + std::to_string(least), value);
-  }
-  return static_cast<int>(value);
-}
-
-// An array at a given address, which is 0 only where that is allowed.
-template <class Element>
-Element* array(const char* argument, Address address, bool needed) {
-  if (needed && address == 0) refuse(argument, "must point to an array, not to", 0);
-  if (address % alignof(Element) != 0) {
-    refuse(argument, "must be aligned to " + std::to_string(alignof(Element)) + " bytes",
-           static_cast<std::int64_t>(address));
-  }
-  return reinterpret_cast<Element*>(address);
-}
 
 // One call: sizes and inputs. Everything stays the caller's.
 class CudaMultislice {

@@ -6,7 +6,7 @@
 // Between the two a wave lies half way in global memory, [ky][x], 8 bytes an element; a chunk of
 // waves is chosen so that it stays in the L2 cache. A wave-slice of N elements moves 32 N bytes
 // between there and the processors forward, the object's window and H apart (8 N more where psi is
-// kept), and 40 N backward, of which 8 N are psi and 8 N what is added to the object's gradient.
+// kept), and 48 N backward, of which 8 N are psi and 8 N what is added to the object's gradient.
 // The backward goes the same way with conj(O) and conj(H). Equations and scales:
 // multislice_intensity.h; a wave's unscaled inverse transform is made up for
 //
