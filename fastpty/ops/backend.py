@@ -51,7 +51,7 @@ def has_kernel(op: str, device: torch.device) -> bool:
     choice = current_backend()
     if choice == "reference":
         return False
-    on_cuda = device.type == "cuda" and op in _ON_CUDA and native.has_cuda()
+    on_cuda = device.type == "cuda" and op in _ON_CUDA and native.runs_on(device)
     found = on_cuda or (native.AVAILABLE and device.type == "cpu")
     if choice == "native" and not found:
         _refuse_without_core()

@@ -40,10 +40,12 @@ _device_type = "cuda"
 def serves(waves: torch.Tensor, *, transforms: bool = True) -> bool:
     """Whether a kernel does this operation on waves [..., Ny, Nx].
 
-    Single precision where the core was built with CUDA; for operations with transforms, windows of
+    Single precision where the core's kernels run; for operations with transforms, windows of
     2^a 3^b 5^c pixels from 32 to 512.
     """
     if waves.device.type != _device_type or waves.dtype != torch.complex64:
+        return False
+    if waves.is_cuda and not native.runs_on(waves.device):
         return False
     if not hasattr(_core, "cuda_has_line_plan"):
         return False
