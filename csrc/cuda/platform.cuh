@@ -36,6 +36,18 @@ using Cf = Complex<float>;
     Type* const name = reinterpret_cast<Type*>(fastpty_shared_memory)
 #endif
 
+// threadIdx.x, read anew: the compiler keeps nothing that is computed from it in registers, from
+// one turn of a loop to the next.
+FASTPTY_DEVICE unsigned thread_index_anew() {
+#if defined(__CUDA_ARCH__)
+  unsigned index;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(index));
+  return index;
+#else
+  return threadIdx.x;
+#endif
+}
+
 // ---------------------------------------------------------------------------------- memory access
 
 // A value that is read again soon, by this block or another: through the read-only path.

@@ -87,15 +87,24 @@ struct ClusterChip {
     return k == 128 ? 8 : 16 * (u / 8 * 4 + u % 4) + 8 * mirror + 4 * (u / 4 % 2) + k / 32;
   }
   // Rows 0 to 16 of the table have |ky| = first + 8 row of group 0, the others those of group 1.
+  // Sixteen warps take sixteen rows of each; row 16, which only the first block has, goes by
+  // itself.
   FASTPTY_DEVICE void load_table(const Cf* transfer) const {
-    const int rank = cluster_rank();
-    for (int i = threadIdx.x; i < kTableRows * kQuarterRow; i += kThreads) {
-      const int row = i / kQuarterRow, k = i % kQuarterRow;
-      const int ky = row < 17 ? first_of(rank, 0) + 8 * row : first_of(rank, 1) + 8 * (row - 17);
-      if (ky > kNy / 2) continue;
-      table[row * kTableRow + table_column(k)] =
-          load_shared_by_many(transfer + ky * kQuarterRow + k);
+    const int rank = cluster_rank(), lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const int place = table_column(lane);
+#pragma unroll
+    for (int group = 0; group < 2; ++group) {
+      const int ky = first_of(rank, group) + kFirstY * warp;
+      load_row(table + (17 * group + warp) * kTableRow, transfer + ky * kQuarterRow, place, lane);
     }
+    if (rank == 0 && warp == 0) {
+      load_row(table + 16 * kTableRow, transfer + kNy / 2 * kQuarterRow, place, lane);
+    }
+  }
+  static FASTPTY_DEVICE void load_row(Cf* to, const Cf* from, int place, int lane) {
+#pragma unroll
+    for (int k = 0; k < kNx / 2; k += 32) to[place + k / 32] = load_shared_by_many(from + lane + k);
+    if (lane == 0) to[table_column(kNx / 2)] = load_shared_by_many(from + kNx / 2);
   }
 
   // The propagator at ky = first + 8 r, kx, without tilt. |ky| = first + 8 r in the first half; in

@@ -93,11 +93,25 @@ struct OnChip {
                     : within == 2 ? 3 * quarter + 1
                                   : 2 * quarter + 1);
   }
+  // A warp takes a row, lane by lane, so that all addresses are constants apart; the last column
+  // goes by itself.
   FASTPTY_DEVICE void load_table(const Cf* transfer) const {
-    for (int i = threadIdx.x; i < kQuarter; i += kThreads) {
-      const int k = i % kTableRow;
-      table[i - k + table_column(k)] = load_shared_by_many(transfer + i);
+    constexpr int kWarps = kThreads / 32;
+    const unsigned thread = thread_index_anew();
+    const int lane = thread % 32, warp = thread / 32;
+    const Cf* const from = transfer + warp * kTableRow + lane;
+    Cf* const to = table + warp * kTableRow + table_column(lane);
+#pragma unroll
+    for (int row = 0; row <= Ny / 2; row += kWarps) {
+      if (row + warp > Ny / 2) continue;
+#pragma unroll
+      for (int k = 0; k < Nx / 2; k += 32) {
+        to[row * kTableRow + k / 4] = load_shared_by_many(from + row * kTableRow + k);
+      }
     }
+    if (thread > Ny / 2) return;
+    table[thread * kTableRow + table_column(Nx / 2)] =
+        load_shared_by_many(transfer + thread * kTableRow + Nx / 2);
   }
 
   // ---------------------------------------------------------------------------------- the passes
@@ -168,11 +182,12 @@ struct OnChip {
   // between(v, first, kx): v[r] at ky = frequency<kFirstY>(first, r), kx.
   template <bool Forward, bool Inverse, int Unroll = 32 / kRestY, class Between>
   FASTPTY_DEVICE void columns(const Between& between) const {
-    const int column = threadIdx.x % Nx;
+    const unsigned thread = thread_index_anew();
+    const int column = thread % Nx;
     const int kx = frequency<kFirstX>(column / kRestX, column % kRestX);
 #pragma unroll Unroll
     for (int group = 0; group < 32 / kRestY; ++group) {
-      const int first = threadIdx.x / Nx + group * (kThreads / Nx);
+      const int first = thread / Nx + group * (kThreads / Nx);
       Cf* const at = wave_memory + first * kRestY * kRow + column;
       Cf v[kRestY];
       if constexpr (Forward) {

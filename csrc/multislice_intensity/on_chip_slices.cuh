@@ -280,14 +280,16 @@ struct OnChipMoments {
   }
   FASTPTY_DEVICE void leave(const Chip& chip) const {
     const double sums[3] = {over_warp(by_chi), over_warp(by_y), over_warp(by_x)};
-    if (threadIdx.x % 32 > 0) return;
-    for (int which = 0; which < 3; ++which) *of_warp(chip, threadIdx.x / 32, which) = sums[which];
+    const unsigned thread = thread_index_anew();
+    if (thread % 32 > 0) return;
+    for (int which = 0; which < 3; ++which) *of_warp(chip, thread / 32, which) = sums[which];
   }
   static FASTPTY_DEVICE void store(const Chip& chip, double* to) {
-    if (threadIdx.x >= 3) return;
+    const unsigned which = thread_index_anew();
+    if (which >= 3) return;
     double sum = 0;
-    for (int warp = 0; warp < kWarps; ++warp) sum += *of_warp(chip, warp, threadIdx.x);
-    to[threadIdx.x] = sum;
+    for (int warp = 0; warp < kWarps; ++warp) sum += *of_warp(chip, warp, which);
+    to[which] = sum;
   }
 };
 
