@@ -43,6 +43,8 @@ def raise_device_errors(device: torch.device | None = None) -> None:
     for used, flags in _flags.items():
         if device is not None and not _same(used, device):
             continue
+        if used.type == "cuda":
+            torch.cuda.synchronize(used)  # item() waits for the current stream alone
         found = int(flags.item())
         if found:
             flags.zero_()
