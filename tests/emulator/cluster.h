@@ -52,7 +52,9 @@ class Cluster {
   static void entry();
   void set_up(std::uint64_t first, Order order, unsigned seed);
   bool run_threads();
+  Thread* next_in(std::size_t group);
   Thread* next();
+  void begin_anew(const Block* block);
   void pause();
   void finish_warp(Block& block, std::uint32_t mask, int warp);
   int number(const Thread& thread) const { return static_cast<int>(&thread - threads_.data()); }
@@ -65,7 +67,9 @@ class Cluster {
   std::vector<Block> blocks_;
   std::vector<Thread> threads_;
   std::vector<Thread*> order_;
-  std::size_t cursor_ = 0;
+  // Group g is order_[groups_[g]] to order_[groups_[g + 1] - 1]: a warp, or in random order all.
+  std::vector<std::size_t> groups_;
+  std::size_t groups_of_block_ = 1, group_ = 0, cursor_ = 0;
   bool shuffled_ = false;
   std::minstd_rand random_;
   int cluster_arrived_ = 0;
@@ -91,16 +95,41 @@ inline void Cluster::stop(const std::string& error) {
   std::abort();
 }
 
-inline Thread* Cluster::next() {
-  for (std::size_t looked = 0; looked <= order_.size(); ++looked) {
-    if (cursor_ == order_.size()) {
-      cursor_ = 0;
+// The next thread of this group that is ready, round and round.
+inline Thread* Cluster::next_in(std::size_t group) {
+  const std::size_t begin = groups_[group], end = groups_[group + 1];
+  std::size_t at = group == group_ ? cursor_ : begin;
+  for (std::size_t looked = begin; looked <= end; ++looked) {
+    if (at == end) {
+      at = begin;
       if (shuffled_) std::shuffle(order_.begin(), order_.end(), random_);
     }
-    Thread* thread = order_[cursor_++];
-    if (thread->state == State::ready) return thread;
+    Thread* thread = order_[at++];
+    if (thread->state != State::ready) continue;
+    group_ = group;
+    cursor_ = at;
+    return thread;
   }
   return nullptr;
+}
+
+// The present group goes on; where it cannot, another one of its block, or of another block.
+inline Thread* Cluster::next() {
+  const std::size_t groups = groups_.size() - 1, of_block = groups_of_block_;
+  const std::size_t block = group_ / of_block, within = group_ % of_block;
+  for (std::size_t i = 0; i < groups; ++i) {
+    const std::size_t there = (block + i / of_block) % (groups / of_block);
+    Thread* thread = next_in(there * of_block + (within + i % of_block) % of_block);
+    if (thread != nullptr) return thread;
+  }
+  return nullptr;
+}
+
+// Behind a barrier of `block`, the first group begins; null: behind one of the cluster.
+inline void Cluster::begin_anew(const Block* block) {
+  if (shuffled_) return;
+  group_ = block == nullptr ? 0 : block->first_group;
+  cursor_ = groups_[group_];
 }
 
 // The present thread waits, or has returned: another one's turn.
@@ -151,6 +180,7 @@ inline int Cluster::block_barrier(Place place, int vote) {
     block.voted = block.votes;
     for (int i = 0; i < threads; ++i) block.threads[i].state = State::ready;
     if (kFindsRaces) races_.block_barrier(block.rank);
+    begin_anew(&block);
   }
   pause();
   return block.voted;
@@ -250,6 +280,7 @@ inline void Cluster::cluster_arrive() {
   for (Thread& thread : threads_) {
     if (thread.state == State::at_cluster) thread.state = State::ready;
   }
+  begin_anew(nullptr);
 }
 inline void Cluster::cluster_wait(Place place) {
   const OutsideKernel now;
@@ -395,11 +426,20 @@ inline void Cluster::set_up(std::uint64_t first, Order order, unsigned seed) {
       prepare(thread.fiber, stacks_.bottom(stack), stacks_.top(stack), &Cluster::entry);
     }
   }
-  for (std::size_t i = 0; i < order_.size(); ++i) {
-    order_[i] = &threads_[order == Order::reverse ? order_.size() - 1 - i : i];
-  }
   shuffled_ = order == Order::random;
   random_.seed(seed + static_cast<unsigned>(first) * 7919u + 1u);
+  groups_.clear();
+  for (std::size_t i = 0; i < order_.size(); ++i) {
+    order_[i] = &threads_[order == Order::reverse ? order_.size() - 1 - i : i];
+    const Thread &thread = *order_[i], &before = *order_[i > 0 ? i - 1 : 0];
+    const bool next_block = i == 0 || thread.block != before.block;
+    const bool next_warp = next_block || thread.linear / kWarp != before.linear / kWarp;
+    if (next_block) thread.block->first_group = groups_.size();
+    if (shuffled_ ? i == 0 : next_warp) groups_.push_back(i);
+  }
+  groups_of_block_ = shuffled_ ? 1 : groups_.size() / count;
+  groups_.push_back(order_.size());
+  group_ = 0;
   cursor_ = shuffled_ ? order_.size() : 0;
   cluster_arrived_ = 0;
   cluster_phase_ = 0;

@@ -85,6 +85,12 @@ def test_a_missing_barrier_within_a_warp(order: str) -> None:
     assert any(math.isnan(value) for value in numbers("no_warp_barrier", order))
 
 
+@pytest.mark.parametrize("order", ["forward", "reverse"])
+@pytest.mark.parametrize("name", ["warp_barrier_for_block", "block_barrier_for_cluster"])
+def test_a_barrier_of_too_few_threads(name: str, order: str) -> None:
+    assert any(math.isnan(value) for value in numbers(name, order))
+
+
 def test_the_order_of_blocks() -> None:
     forward, reverse = (numbers("blocks_in_order", order)[0] for order in ORDERS[:2])
     assert (forward, reverse) == (123, 3210)
@@ -149,7 +155,7 @@ def test_an_unknown_order_is_refused() -> None:
         ("blocks_in_order", ["in global memory, which a thread of another block writes"]),
         ("two_writers", ["writes byte", "which thread", "writes, and no barrier lies between"]),
         ("added_and_read", ["in global memory", "changes atomically"]),
-        ("cluster_too_early", ["of the shared memory of block", "no barrier lies between"]),
+        ("block_barrier_for_cluster", ["of the shared memory of block"]),
     ],
 )
 def test_a_race_is_named_in_every_order(name: str, words: list[str], order: str) -> None:

@@ -23,6 +23,7 @@ pytestmark = [
 TESTS = [
     "test_every_schedule[forward-(48, 32)]",
     "test_every_schedule[random-(64, 64)]",
+    "test_every_schedule[reverse-(256, 256)]",
     "test_every_input[(32, 48)-pair-thickness per gap-3]",
     "test_every_input[(64, 64)-complex-thickness per gap-3]",
     "test_waves_computed_anew_are_the_same[2-(64, 64)]",

@@ -70,6 +70,7 @@ struct Block {
   SharedMemory shared;
   std::vector<Warp> warps;
   Thread* threads;
+  std::size_t first_group;  // see Cluster
   int running, arrived;
   int votes, voted;  // of this barrier, of the one before
   Place place;       // of the first that arrived

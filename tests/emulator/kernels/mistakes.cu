@@ -38,6 +38,26 @@ __global__ void no_warp_barrier(float* out) {
   out[t] = shared[t ^ 1];
 }
 
+// The warp waits, and the block should.
+__global__ void warp_barrier_for_block(float* out) {
+  FASTPTY_SHARED(float, shared);
+  const int t = threadIdx.x;
+  shared[t] = t;
+  __syncwarp();
+  out[t] = shared[t ^ 32];
+}
+
+// The block waits, and the cluster should.
+__global__ void block_barrier_for_cluster(float* out) {
+  FASTPTY_SHARED(float, shared);
+  const int t = threadIdx.x;
+  shared[t] = t;
+  __syncthreads();
+  out[blockIdx.x * blockDim.x + t] =
+      ::emulator::cluster_pointer(shared, 1 - ::emulator::cluster_rank())[t];
+  ::emulator::cluster_sync();
+}
+
 // Whichever comes last: all write the same.
 __global__ void two_writers(float* out) {
   FASTPTY_SHARED(float, shared);
@@ -49,17 +69,6 @@ __global__ void two_writers(float* out) {
 __global__ void added_and_read(float* out) {
   atomicAdd(&out[threadIdx.x / 2], 1.0f);
   if (threadIdx.x == 9) out[40] = out[0];
-}
-
-// Only its own block has been waited for.
-__global__ void cluster_too_early(float* out) {
-  FASTPTY_SHARED(float, shared);
-  shared[threadIdx.x] = 1;
-  __syncthreads();
-  const int other = 1 - ::emulator::cluster_rank();
-  out[blockIdx.x * blockDim.x + threadIdx.x] =
-      ::emulator::cluster_pointer(shared, other)[threadIdx.x];
-  ::emulator::cluster_sync();
 }
 
 // Blocks in order, as no GPU promises them.
@@ -137,11 +146,14 @@ void run(const std::string& name, float* out) {
   if (name == "no_barrier") launch<no_barrier>(1, kThreads, bytes, nullptr, out);
   if (name == "no_second_barrier") launch<no_second_barrier>(1, kThreads, bytes, nullptr, out);
   if (name == "no_warp_barrier") launch<no_warp_barrier>(1, kThreads, bytes, nullptr, out);
+  if (name == "warp_barrier_for_block") {
+    launch<warp_barrier_for_block>(1, kThreads, bytes, nullptr, out);
+  }
+  if (name == "block_barrier_for_cluster") {
+    ::emulator::launch<block_barrier_for_cluster>(dim3(2), dim3(kThreads / 2), bytes, 2, out);
+  }
   if (name == "two_writers") launch<two_writers>(1, kThreads, bytes, nullptr, out);
   if (name == "added_and_read") launch<added_and_read>(1, kThreads, 0, nullptr, out);
-  if (name == "cluster_too_early") {
-    ::emulator::launch<cluster_too_early>(dim3(2), dim3(kThreads / 2), bytes, 2, out);
-  }
   if (name == "blocks_in_order") launch<blocks_in_order>(4, 1, 0, nullptr, out);
   if (name == "behind") launch<out_of_bounds>(dim3(1, 3), kThreads, bytes, nullptr, out, kThreads);
   if (name == "just_before") launch<out_of_bounds>(1, kThreads, bytes, nullptr, out, -1);
