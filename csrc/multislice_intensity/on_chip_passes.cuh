@@ -165,7 +165,8 @@ struct OnChip {
   // kRestX points along x; neighbouring threads take neighbouring rows.
   template <int Dir>
   FASTPTY_DEVICE void rows() const {
-    Cf* const at = wave_memory + threadIdx.x % Ny * kRow + threadIdx.x / Ny * kRestX;
+    const unsigned thread = thread_index_anew();
+    Cf* const at = wave_memory + thread % Ny * kRow + thread / Ny * kRestX;
 #pragma unroll
     for (int group = 0; group < 32 / kRestX; ++group) {
       constexpr int apart = kThreads / Ny * kRestX;
