@@ -46,7 +46,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CSRC = ROOT / "csrc"
 EMULATOR = ROOT / "tests" / "emulator"
 CACHE = ROOT / "build" / "emulator"
-KEPT_SECONDS = 2 * 24 * 3600  # since a file was last asked for
+KEPT_BYTES = 1 << 30
+KEPT_SECONDS = 1800  # whatever the size, since a test may be at work with it
 
 COMMON = ["-std=c++17", "-DFASTPTY_EMULATOR", "-pthread", "-fPIC"]
 WARNINGS = ["-Wall", "-Wextra", "-Wno-unknown-pragmas"]
@@ -239,10 +240,14 @@ def _once(name: str, make: Callable[[Path], None]) -> Path:
 
 
 def _forget() -> None:
-    """Remove what nobody has asked for of late."""
-    for path in CACHE.iterdir():
-        if path.stat().st_mtime < time.time() - KEPT_SECONDS:
-            path.unlink(missing_ok=True)
+    """Remove what nobody has asked for of late, the oldest first, until the rest is small enough."""
+    found = sorted((path.stat().st_mtime, path) for path in CACHE.iterdir())
+    total = sum(path.stat().st_size for _, path in found)
+    for used, path in found:
+        if total <= KEPT_BYTES or used > time.time() - KEPT_SECONDS:
+            return
+        total -= path.stat().st_size
+        path.unlink(missing_ok=True)
 
 
 def _run(command: list[str]) -> None:
