@@ -10,6 +10,7 @@ workers of pytest-xdist wait for one another's build instead of each doing its o
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import functools
 import hashlib
@@ -240,13 +241,16 @@ def _once(name: str, make: Callable[[Path], None]) -> Path:
 
 
 def _forget() -> None:
-    """Remove what nobody has asked for of late, the oldest first, until the rest is small enough."""
-    found = sorted((path.stat().st_mtime, path) for path in CACHE.iterdir())
-    total = sum(path.stat().st_size for _, path in found)
-    for used, path in found:
+    """Remove what nobody has asked for of late, the oldest first, until the rest is small."""
+    found = []
+    for path in CACHE.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # another process forgets, too
+            found.append((path.stat().st_mtime, path.stat().st_size, path))
+    total = sum(size for _, size, _ in found)
+    for used, size, path in sorted(found):
         if total <= KEPT_BYTES or used > time.time() - KEPT_SECONDS:
             return
-        total -= path.stat().st_size
+        total -= size
         path.unlink(missing_ok=True)
 
 
