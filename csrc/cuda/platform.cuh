@@ -219,9 +219,9 @@ inline void clear(void* memory, Index bytes, Stream) {
 using Stream = cudaStream_t;
 
 inline void check(cudaError_t status, const char* what) {
-  if (status != cudaSuccess) {
-    throw std::runtime_error(std::string("CUDA: ") + what + ": " + cudaGetErrorString(status));
-  }
+  if (status == cudaSuccess) return;
+  cudaGetLastError();  // forget it: the next launch would report it as its own
+  throw std::runtime_error(std::string("CUDA: ") + what + ": " + cudaGetErrorString(status));
 }
 
 inline void use_device(int device) { check(cudaSetDevice(device), "cudaSetDevice"); }

@@ -41,9 +41,10 @@ double power_gain(Family family, const Multislice& p) {
   static std::mutex mutex;
   static std::map<std::tuple<Family, int, int>, double> known;
   const std::lock_guard<std::mutex> lock(mutex);
-  const auto found = known.emplace(std::make_tuple(family, p.ny, p.nx), 0.0);
-  if (found.second) found.first->second = kernels_of(family).power_gain(p.ny, p.nx);
-  return found.first->second;
+  const auto key = std::make_tuple(family, p.ny, p.nx);
+  const auto found = known.find(key);
+  if (found != known.end()) return found->second;
+  return known[key] = kernels_of(family).power_gain(p.ny, p.nx);
 }
 
 // How the memory of a call is laid out; every size in elements of its own kind.
@@ -69,12 +70,13 @@ struct Plan {
 
  private:
   // Where waves pass through global memory between kernels: as many as stay in half of the L2
-  // cache, so that the other half holds object and tables. Elsewhere: enough that the last,
-  // incomplete round of blocks counts little.
+  // cache, so that the other half holds object and tables. Elsewhere: so many rounds of what the
+  // device holds at once, 128 x 128 pixels on each multiprocessor, that the last one, which may
+  // be incomplete, counts little.
   Index positions_in_chunk(const Multislice& p, Index rounds) const {
     const DeviceLimits limits = device_limits();
-    const Index waves =
-        wave_bytes > 0 ? limits.cache_bytes / 2 / wave_bytes : rounds * limits.multiprocessors;
+    const Index at_once = limits.multiprocessors * Index{128 * 128} / pixels_of(p);
+    const Index waves = wave_bytes > 0 ? limits.cache_bytes / 2 / wave_bytes : rounds * at_once;
     return std::min(p.positions, std::max<Index>(waves / modes_of(p), 1));
   }
 };
@@ -134,10 +136,12 @@ struct BackwardPieces {
     entrance = scratch.take<Cf>(wants_entrance ? elements : 0);
     products = scratch.take<Cf>(p.deterministic ? elements : 0);
     moments = scratch.take<double>(plan.spectra * waves * parts * 3);
+    const Index positions = waves / modes_of(p);
+    sums = scratch.take<double>(positions * sum_parts(p) * std::max(p.object_modes, 2));
   }
   void *tables, *forward_tables;
   Cf *wave, *planes, *entrance, *products;
-  double* moments;
+  double *moments, *sums;
   int parts;
 };
 
@@ -218,6 +222,12 @@ void multislice_backward(const Multislice& p, const MultisliceGradients& wanted,
   const bool wants_object = wanted.grad_object != nullptr || wanted.grad_amplitude != nullptr;
   const bool wants_moments = wanted.moments != nullptr && plan.spectra > 0;
 
+  const auto add_up = [&](Index count, int kinds, Scales scale, double* to) {
+    launch<add_parts>(dim3(blocks_of(count * kinds)), kSumThreads, 0, stream,
+                      static_cast<const double*>(pieces.sums), count, sum_parts(p), kinds, scale,
+                      to);
+  };
+
   for (Index begin = 0; begin < p.positions;) {
     const bool kept = begin < saved_positions;
     const Index end =
@@ -235,9 +245,11 @@ void multislice_backward(const Multislice& p, const MultisliceGradients& wanted,
     g.entrance = pieces.entrance;
     g.moments = wants_moments ? pieces.moments : nullptr;
     if (wanted.grad_occupancy != nullptr) {
-      launch<sum_occupancy>(dim3(static_cast<unsigned>(c.count * p.object_modes)), kSumThreads,
-                            kSumThreads * static_cast<int>(sizeof(double)), stream, p, t, c,
-                            wanted.grad_intensity, wanted.grad_occupancy);
+      launch<sum_occupancy>(dim3(static_cast<unsigned>(c.count * p.object_modes * sum_parts(p))),
+                            kSumThreads, kSumShared, stream, p, c, wanted.grad_intensity,
+                            sum_parts(p), pieces.sums);
+      add_up(c.count * p.object_modes, 1, {t.intensity_scale, 0},
+             wanted.grad_occupancy + c.begin * p.object_modes);
     }
     if (wants_object || g.entrance != nullptr || g.moments != nullptr) {
       plan.backward.backward(p, t, c, g, pieces.wave, stream, [&](int z) {
@@ -251,9 +263,11 @@ void multislice_backward(const Multislice& p, const MultisliceGradients& wanted,
                            t, c, static_cast<const Cf*>(g.entrance), wanted.grad_spectrum);
     }
     if (wanted.grad_shift != nullptr) {
-      launch<sum_shift>(dim3(static_cast<unsigned>(c.count)), kSumThreads,
-                        kSumThreads * static_cast<int>(sizeof(double)), stream, p, t, c,
-                        static_cast<const Cf*>(g.entrance), wanted.grad_shift);
+      launch<sum_shift>(dim3(static_cast<unsigned>(c.count * sum_parts(p))), kSumThreads,
+                        kSumShared, stream, p, t, c, static_cast<const Cf*>(g.entrance),
+                        sum_parts(p), pieces.sums);
+      const double scale = 2 * kPi / static_cast<double>(pixels_of(p));
+      add_up(c.count, 2, {scale / p.ny, scale / p.nx}, wanted.grad_shift + 2 * c.begin);
     }
     if (wants_moments) {
       launch<sum_moments>(dim3(blocks_of(c.count * (p.slices - 1) * 3)), kSumThreads, 0, stream, p,

@@ -2,6 +2,8 @@
 // result of this file depends on the schedule.
 #pragma once
 
+#include "cuda/block_sum.cuh"
+#include "cuda/frequency.cuh"
 #include "multislice_intensity/chunk.cuh"
 #include "multislice_intensity/tables.cuh"
 
@@ -9,23 +11,17 @@ namespace fastpty {
 namespace cuda {
 
 constexpr int kSumThreads = 256;
+constexpr int kSumShared = kSumThreads / 32 * static_cast<int>(sizeof(double));
 
 inline unsigned blocks_of(Index items) {
   return static_cast<unsigned>((items + kSumThreads - 1) / kSumThreads);
 }
 
-// The sum over the block's threads, for all of them; `shared` has kSumThreads elements.
-FASTPTY_DEVICE double block_sum(double value, double* shared) {
-  const int i = threadIdx.x;
-  __syncthreads();  // the previous sum has been read
-  shared[i] = value;
-  for (int half = kSumThreads / 2; half > 0; half /= 2) {
-    __syncthreads();
-    if (i < half) shared[i] += shared[i + half];
-  }
-  __syncthreads();
-  return shared[0];
-}
+// A position's sum over its pixels is cut into parts, a block for each: a chunk may be one
+// position.
+constexpr int kSumPixels = 16 * kSumThreads;
+
+inline int sum_parts(const Multislice& p) { return (p.ny * p.nx + kSumPixels - 1) / kSumPixels; }
 
 FASTPTY_DEVICE float occupancy_of(const Multislice& p, int n) {
   return p.occupancy == nullptr ? 1.0f : p.occupancy[n];
@@ -46,26 +42,25 @@ static __global__ void sum_intensity(Multislice p, Tables t, Chunk c, float* int
   intensity[c.begin * pixels + i] = sum * t.intensity_scale;
 }
 
-// grad_occupancy[j,n] = sum_mk G'[j] |S[j,m,n]|^2 / (Ny Nx): a block for each j and n.
-static __global__ void sum_occupancy(Multislice p, Tables t, Chunk c, const float* upstream,
-                                     double* grad_occupancy) {
+// Parts of grad_occupancy[j,n] = sum_mk G'[j] |S[j,m,n]|^2: a block for each j, n and part.
+static __global__ void sum_occupancy(Multislice p, Chunk c, const float* upstream, int parts,
+                                     double* terms) {
   FASTPTY_SHARED(double, shared);
-  const Index pixels = static_cast<Index>(p.ny) * p.nx;
-  const Index j = blockIdx.x / p.object_modes;
-  const int n = blockIdx.x % p.object_modes;
+  const int pixels = p.ny * p.nx, part = static_cast<int>(blockIdx.x % parts);
+  const Index j = blockIdx.x / parts / p.object_modes;
+  const int n = static_cast<int>(blockIdx.x / parts % p.object_modes);
+  const int end = pixels < (part + 1) * kSumPixels ? pixels : (part + 1) * kSumPixels;
+  const float* const g = upstream + (c.begin + j) * pixels;
   double sum = 0;
   for (int m = 0; m < p.wave_modes; ++m) {
     const Index w = (j * p.wave_modes + m) * p.object_modes + n;
-    const Cf* wave = c.exit + w * c.wave_stride;
-    for (Index i = threadIdx.x; i < pixels; i += blockDim.x) {
-      sum += upstream[(c.begin + j) * pixels + i] *
-             (wave[i].re * wave[i].re + wave[i].im * wave[i].im);
+    const Cf* const wave = c.exit + w * c.wave_stride;
+    for (int i = part * kSumPixels + threadIdx.x; i < end; i += kSumThreads) {
+      sum += g[i] * (wave[i].re * wave[i].re + wave[i].im * wave[i].im);
     }
   }
-  sum = block_sum(sum, shared);
-  if (threadIdx.x == 0) {
-    grad_occupancy[(c.begin + j) * p.object_modes + n] = sum * t.intensity_scale;
-  }
+  sum = sum_over_block(sum, shared);
+  if (threadIdx.x == 0) terms[blockIdx.x] = sum;
 }
 
 // grad_P[m] += sum_jn conj(ramp_j) F{g}, over the chunk's positions.
@@ -85,34 +80,51 @@ static __global__ void sum_spectrum(Multislice p, Tables t, Chunk c, const Cf* e
   grad_spectrum[i] = sum;
 }
 
-// grad_s[j] = sum_mnk Re(conj(F{g}) (-2 pi i f) P ramp_j) / (Ny Nx): a block for each position.
-static __global__ void sum_shift(Multislice p, Tables t, Chunk c, const Cf* entrance,
-                                 double* grad_shift) {
+// Parts of grad_s[j] = sum_mnk Re(conj(F{g}) (-2 pi i f) P ramp_j) / (Ny Nx), without 2 pi / N for
+// each axis of N pixels and 1 / (Ny Nx): a block for each j and part; terms [.., 2].
+static __global__ void sum_shift(Multislice p, Tables t, Chunk c, const Cf* entrance, int parts,
+                                 double* terms) {
   FASTPTY_SHARED(double, shared);
-  const Index pixels = static_cast<Index>(p.ny) * p.nx;
-  const Index j = blockIdx.x, position = c.begin + j;
+  const int pixels = p.ny * p.nx, part = static_cast<int>(blockIdx.x % parts);
+  const Index j = blockIdx.x / parts, position = c.begin + j;
+  const int end = pixels < (part + 1) * kSumPixels ? pixels : (part + 1) * kSumPixels;
   double sum_y = 0, sum_x = 0;
-  for (Index i = threadIdx.x; i < pixels; i += blockDim.x) {
-    const int y = static_cast<int>(i / p.nx), x = static_cast<int>(i % p.nx);
+  for (int i = part * kSumPixels + threadIdx.x; i < end; i += kSumThreads) {
+    const int y = i / p.nx, x = i - y * p.nx;
     const Cf ramp = mul(t.ramp_y[position * p.ny + y], t.ramp_x[position * p.nx + x]);
     float slope = 0;  // Re(conj(v) (-i) q) = Im(conj(v) q)
     for (int m = 0; m < p.wave_modes; ++m) {
-      const Cf q = mul(p.spectrum[m * pixels + i], ramp);
-      const Cf* g = entrance + ((j * p.wave_modes + m) * p.object_modes) * pixels + i;
+      const Cf q = mul(p.spectrum[static_cast<Index>(m) * pixels + i], ramp);
+      const Cf* g = entrance + (j * p.wave_modes + m) * p.object_modes * pixels + i;
       for (int n = 0; n < p.object_modes; ++n, g += pixels) {
         slope += g->re * q.im - g->im * q.re;
       }
     }
-    sum_y += slope * cycles(y, p.ny);
-    sum_x += slope * cycles(x, p.nx);
+    sum_y += slope * static_cast<float>(signed_frequency(y, p.ny));
+    sum_x += slope * static_cast<float>(signed_frequency(x, p.nx));
   }
-  sum_y = block_sum(sum_y, shared);
-  sum_x = block_sum(sum_x, shared);
+  sum_y = sum_over_block(sum_y, shared);
+  sum_x = sum_over_block(sum_x, shared);
   if (threadIdx.x == 0) {
-    const double scale = 2 * kPi / static_cast<double>(pixels);
-    grad_shift[2 * position] = sum_y * scale;
-    grad_shift[2 * position + 1] = sum_x * scale;
+    terms[2 * static_cast<Index>(blockIdx.x)] = sum_y;
+    terms[2 * static_cast<Index>(blockIdx.x) + 1] = sum_x;
   }
+}
+
+// What sums of one or two kinds are to be multiplied with.
+struct Scales {
+  double first, second;
+};
+// out[i, kind] = scale of the kind times the sum of the parts of i, one after the other; terms
+// [count, parts, kinds].
+static __global__ void add_parts(const double* terms, Index count, int parts, int kinds,
+                                 Scales scale, double* out) {
+  const Index i = static_cast<Index>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i >= count * kinds) return;
+  const double* term = terms + i / kinds * parts * kinds + i % kinds;
+  double sum = 0;
+  for (int part = 0; part < parts; ++part) sum += term[part * kinds];
+  out[i] = sum * (i % kinds == 0 ? scale.first : scale.second);
 }
 
 // moments[j, gap] = the sum over the position's waves and their parts.

@@ -66,7 +66,7 @@ class CudaTransfers:
 
     def buffers(self, patterns: Patterns, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Page-locked on the host's side, or copies would wait for each other."""
-        host = patterns.recorded_buffer(count, pin_memory=True)
+        host = patterns.recorded_buffer(count, pin_memory=True, device="cpu")
         device = patterns.recorded_buffer(count, device=self._device)
         # Work that was given this memory before may still be under way; and the other way round,
         # when it is given to others later.

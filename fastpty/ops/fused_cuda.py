@@ -11,7 +11,7 @@ the budget leaves room; the waves of the others are computed anew, to the same b
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import cache
 from types import ModuleType
 
 import numpy as np
@@ -142,8 +142,8 @@ class _Call:
 
 
 # Kept on the device: to send it there in every call would take the time of a small kernel, and
-# cannot be part of a CUDA graph.
-@lru_cache(maxsize=16)
+# cannot be part of a CUDA graph. A graph remembers where it is, so it stays.
+@cache
 def _quarter_chi(
     window: tuple[int, int],
     wavelength: float,

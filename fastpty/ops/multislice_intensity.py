@@ -69,10 +69,12 @@ def multislice_intensity(
     -------
     intensity : [B, Ny, Nx], corner order.
 
-    Single precision on the CPU with windows of 2^a 3^b 5^c pixels up to 512 runs on one fused
-    kernel (see :func:`fastpty.ops.set_wave_budget` for its memory); everything else is composed of
-    the single operations. As torch ops: ``torch.ops.fastpty.multislice_intensity`` for a complex
-    object, ``torch.ops.fastpty.multislice_intensity_pair`` for amplitude and phase.
+    Single precision with windows of 2^a 3^b 5^c pixels up to 512, on CUDA from 32 on, runs on fused
+    kernels (see :func:`fastpty.ops.set_wave_budget` for their memory); everything else is composed
+    of the single operations. On CUDA a window outside the object is moved inside, and a thickness
+    that is not finite goes through; :func:`fastpty.ops.raise_device_errors` tells. As torch ops:
+    ``torch.ops.fastpty.multislice_intensity`` for a complex object,
+    ``torch.ops.fastpty.multislice_intensity_pair`` for amplitude and phase.
 
     Raises
     ------
@@ -137,8 +139,8 @@ def _say_composed(probe: torch.Tensor) -> None:
         return
     _SAID.add(shape)
     _log.info(
-        "Windows of %d x %d pixels on %s take the composed path; the fused kernel has 2^a 3^b 5^c "
-        "pixels up to 512, on the CPU.",
+        "Windows of %d x %d pixels on %s take the composed path; the fused kernels have 2^a 3^b "
+        "5^c pixels up to 512, on CUDA from 32 on.",
         *shape,
         probe.device.type,
     )

@@ -7,7 +7,7 @@ in the ops' own files. Nothing waits for the device.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -117,8 +117,9 @@ class _Tables(NamedTuple):
     lateral_x: torch.Tensor
 
 
-# Kept on the device: sending them in every call would make it wait.
-@lru_cache(maxsize=16)
+# Kept on the device: sending them in every call would make it wait. A CUDA graph remembers where
+# they are, so they stay.
+@cache
 def _tables(
     window: tuple[int, int],
     wavelength: float,
