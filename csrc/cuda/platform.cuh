@@ -116,8 +116,9 @@ FASTPTY_DEVICE void add_atomically(Cf* p, Cf v) {
 
 // ------------------------------------------------------- clusters: blocks that share their memory
 
-// Kernels of clusters have a body where this is 1: from capability 9.0 on.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+// Kernels of clusters have a body where this is 1: from capability 9.0 on, but for 12.x, whose
+// blocks have not the memory.
+#if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ < 900 || __CUDA_ARCH__ >= 1200)
 #  define FASTPTY_CLUSTERS 0
 #else
 #  define FASTPTY_CLUSTERS 1

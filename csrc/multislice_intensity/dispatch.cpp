@@ -12,7 +12,8 @@ bool fits_on_chip(std::int64_t ny, std::int64_t nx, const Gpu& gpu) {
 }
 
 bool fits_cluster(std::int64_t ny, std::int64_t nx, const Gpu& gpu) {
-  return ny == 256 && nx == 256 && gpu.capability >= 90 && kClusterSharedBytes <= gpu.shared_bytes;
+  const bool compiled = gpu.capability >= 90 && gpu.capability < 120;  // FASTPTY_CLUSTERS
+  return ny == 256 && nx == 256 && compiled && kClusterSharedBytes <= gpu.shared_bytes;
 }
 
 bool fits_split(std::int64_t ny, std::int64_t nx) {

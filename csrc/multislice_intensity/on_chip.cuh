@@ -26,6 +26,10 @@ namespace cuda {
 template <int Ny, int Nx>
 constexpr int kOnChipBlocks = 512 / OnChip<Ny, Nx>::kThreads;
 
+// With moments a thread of a rectangular window's kernel wants some more than that.
+template <int Ny, int Nx, bool Moments>
+constexpr int kOnChipBackwardBlocks = Moments && Ny != Nx ? 1 : kOnChipBlocks<Ny, Nx>;
+
 template <int Ny, int Nx, bool Pair>
 __global__ void __launch_bounds__(OnChip<Ny, Nx>::kThreads, kOnChipBlocks<Ny, Nx>)
     on_chip_forward_kernel(const Multislice p, const Tables t, const Chunk c) {
@@ -34,7 +38,7 @@ __global__ void __launch_bounds__(OnChip<Ny, Nx>::kThreads, kOnChipBlocks<Ny, Nx
 }
 
 template <int Ny, int Nx, bool Pair, bool Moments>
-__global__ void __launch_bounds__(OnChip<Ny, Nx>::kThreads, kOnChipBlocks<Ny, Nx>)
+__global__ void __launch_bounds__(OnChip<Ny, Nx>::kThreads, kOnChipBackwardBlocks<Ny, Nx, Moments>)
     on_chip_backward_kernel(const Multislice p, const Tables t, const Chunk c,
                             const ChunkGradients g) {
   FASTPTY_SHARED(Cf, shared);
