@@ -229,14 +229,14 @@ def test_many_graphs_share_memory(tiny: Tiny, cuda: torch.device) -> None:
     run = start(tiny, cuda)
     assert isinstance(run.engine._recorder, graphs.CudaRecorder)
     step: Callable[..., torch.Tensor] = run.engine._graphed
-    free = run.engine._free(1)
+    turn = gradient._Turn(run.engine._free(1))
     index = torch.arange(12, device=cuda)
     with torch.no_grad():  # a step that leaves the unknowns nearly where they are
         for group in run.engine._optimiser.param_groups:
-            group["lr"] = 1e-9
+            group["lr"].fill_(1e-9)
     expected = {}
     for turn in range(6):
         for count in range(1, 13) if turn % 2 == 0 else range(12, 0, -1):
             part = index[:count]
-            values = step(free, part, run.measurements.patterns.recorded(part)).tolist()
+            values = step(turn, part, run.measurements.patterns.recorded(part)).tolist()
             assert values == pytest.approx(expected.setdefault(count, values), rel=bound("losses"))
