@@ -29,19 +29,29 @@ def make_optimiser(
 ) -> torch.optim.Optimizer:
     """The optimiser that a config names, with a group for each unknown, in their order."""
     name = config.optimiser.name
-    groups = []
+    make = getattr(torch.optim, name)
+    groups: list[dict[str, Any]] = []
+    state: dict[Any, Any] = {}
     for unknown, tensor in unknowns.items():
-        rate = config.parameter(unknown).lr
         options = {
             key: tuple(value) if isinstance(value, list) else value
             for key, value in config.options_for(unknown).items()
         }
-        on_device = _on_device(name, tensor)
-        # A number would be the same in all replays of a graph.
-        lr = torch.tensor(rate, device=tensor.device) if on_device else rate
-        groups.append({"params": [tensor], "lr": lr, **options, **on_device})
-    optimiser: torch.optim.Optimizer = getattr(torch.optim, name)(groups)
+        lr = _rate(config, name, unknown, tensor)
+        groups.append({"params": [tensor], "lr": lr, **options, **_on_device(name, tensor)})
+        # Adagrad begins its sums when it is made, and by the options of all groups alone.
+        state.update(make([dict(groups[-1])], **options).state)
+    optimiser: torch.optim.Optimizer = make(groups)
+    optimiser.state.update(state)
     return optimiser
+
+
+def _rate(
+    config: OptimiseConfig, name: str, unknown: str, tensor: torch.Tensor
+) -> float | torch.Tensor:
+    """On CUDA in the device's memory, as a number would be the same in all replays of a graph."""
+    rate = config.parameter(unknown).lr
+    return torch.tensor(rate, device=tensor.device) if _on_device(name, tensor) else rate
 
 
 def _on_device(name: str, unknown: torch.Tensor) -> dict[str, Any]:
