@@ -19,7 +19,7 @@ from fastpty.results import History, Snapshot
 __all__ = ["CHECKPOINT_NAME", "read_checkpoint", "write_checkpoint"]
 
 CHECKPOINT_NAME = "checkpoint.pt"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _ANEW = "Start a new run without --resume."
 

@@ -137,6 +137,8 @@ class Reconstruction:
         self.history.seconds.append(time.perf_counter() - begun)
         for name, value in report.terms.items():
             self.history.terms.setdefault(name, []).append(value)
+        for name, value in report.lr.items():
+            self.history.lr.setdefault(name, []).append(value)
         moved = np.linalg.norm(self.model.displacement, axis=1)
         self.history.displacement.append(float(moved.mean()))
         for name, value in leakage(self.model).items():

@@ -35,7 +35,8 @@ class History:
     ``loss`` is the weighted sum; ``terms`` holds each weighted loss term by name; ``seconds`` is
     the wall time of the iteration; ``displacement`` is the mean distance of the positions from
     their start, in pixels; ``leakage`` holds what of the object belongs to the probe or to the
-    scan, by name (docs/constraints.md).
+    scan, by name (docs/constraints.md); ``lr`` is the learning rate with which each unknown moved,
+    0 where it did not.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -43,6 +44,7 @@ class History:
     terms: dict[str, list[float]] = field(default_factory=dict)
     displacement: list[float] = field(default_factory=list)
     leakage: dict[str, list[float]] = field(default_factory=dict)
+    lr: dict[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass
@@ -211,10 +213,9 @@ def _write_history(group: h5py.Group, history: History) -> None:
         ("displacement", history.displacement, "px"),
     ):
         group.create_dataset(name, data=np.asarray(values, np.float64)).attrs["units"] = unit
-    for name, values in history.terms.items():
-        group.create_dataset(f"terms/{name}", data=np.asarray(values, np.float64))
-    for name, values in history.leakage.items():
-        group.create_dataset(f"leakage/{name}", data=np.asarray(values, np.float64))
+    for kind in ("terms", "leakage", "lr"):
+        for name, values in getattr(history, kind).items():
+            group.create_dataset(f"{kind}/{name}", data=np.asarray(values, np.float64))
 
 
 def _read_history(group: h5py.Group) -> History:
@@ -227,6 +228,7 @@ def _read_history(group: h5py.Group) -> History:
         by_name("terms"),
         group["displacement"][()].tolist(),
         by_name("leakage"),
+        by_name("lr"),
     )
 
 

@@ -84,7 +84,8 @@ def test_history_has_an_entry_an_iteration(tiny: Tiny) -> None:
     history = run.history
     assert set(history.terms) == {"gaussian", "sparse"}
     assert {"amplitude", "phase", "ramp"} <= set(history.leakage)
-    kinds = (*history.terms.values(), *history.leakage.values())
+    assert list(history.lr) == list(run.model.unknowns)
+    kinds = (*history.terms.values(), *history.leakage.values(), *history.lr.values())
     for values in (history.loss, history.seconds, history.displacement, *kinds):
         assert len(values) == 3
     assert history.displacement[-1] == np.linalg.norm(run.model.displacement, axis=1).mean() > 0

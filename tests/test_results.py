@@ -47,7 +47,12 @@ def full() -> Results:
         thickness=9.5,
         tilt=(1.5, -2.0),
         history=History(
-            [0.5, 0.25], [1.0, 1.5], {"sparse": [0.1, 0.1], "gaussian": [0.4, 0.15]}, [0.0, 0.2]
+            [0.5, 0.25],
+            [1.0, 1.5],
+            {"sparse": [0.1, 0.1], "gaussian": [0.4, 0.15]},
+            [0.0, 0.2],
+            {"ramp": [0.3, 0.2]},
+            {"phase": [1e-3, 5e-4], "probe": [0.0, 1e-4]},
         ),
         snapshots=[snapshot(0), snapshot(999), snapshot(10000, RNG.random((4, 6)) < 0.5)],
         config={"data": {"path": "a.h5", "scan_shape": None}, "list": [1, "final"]},

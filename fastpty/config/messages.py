@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from fastpty.config.base import item_sections_of, sections_of
 
-__all__ = ["describe"]
+__all__ = ["describe", "unknown_key"]
 
 # What pydantic calls the kinds of value that a field can take.
 _KINDS = {
@@ -79,7 +79,7 @@ def _message(model: type[BaseModel], field: tuple[str, ...], group: list[Any]) -
     if kind in ("model_type", "model_attributes_type"):
         return _no_mapping(model, field, value)
     if kind == "extra_forbidden":
-        return _unknown_key(model, field)
+        return unknown_key(field[-1], _field_names(model, field[:-1]))
     if kind in _FIXED:
         return _FIXED[kind]
     message = finding["msg"].removeprefix("Value error, ")
@@ -116,9 +116,9 @@ def _no_mapping(model: type[BaseModel], field: tuple[str, ...], value: object) -
     return f"must be a mapping with the fields {fields}; found {value!r}."
 
 
-def _unknown_key(model: type[BaseModel], field: tuple[str, ...]) -> str:
-    known = _field_names(model, field[:-1])
-    close = difflib.get_close_matches(field[-1], known, n=1, cutoff=0.5)
+def unknown_key(key: str, known: Sequence[str]) -> str:
+    """That a key is none of those that are known: the one that it resembles, or all."""
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
     return f"unknown key. {hint}"
 

@@ -1,4 +1,4 @@
-"""Sections about the fit: optimiser, output; those of losses and constraints are re-exported."""
+"""The output section; those of losses, constraints and optimisation are re-exported."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fastpty.config.base import Iteration, Section
+from fastpty.config.base import Section
 from fastpty.config.constraints import (
     AmplitudeClampConfig,
     BlurXYConfig,
@@ -22,6 +22,13 @@ from fastpty.config.loss import (
     SimilarityLossConfig,
     SparseLossConfig,
 )
+from fastpty.config.optimise import (
+    OptimiseConfig,
+    OptimiserConfig,
+    ParameterConfig,
+    ProbeParameterConfig,
+)
+from fastpty.config.schedule import ScheduleConfig
 
 __all__ = [
     "AmplitudeClampConfig",
@@ -32,49 +39,16 @@ __all__ = [
     "GaussianLossConfig",
     "LossConfig",
     "OptimiseConfig",
+    "OptimiserConfig",
     "OutputConfig",
     "PacbedLossConfig",
     "ParameterConfig",
     "PoissonLossConfig",
     "ProbeParameterConfig",
+    "ScheduleConfig",
     "SimilarityLossConfig",
     "SparseLossConfig",
 ]
-
-# Adam moves a value by about this much per batch: nothing in radians or pixels needs more, and
-# float32 overflows in the end.
-LearningRate = Annotated[float, Field(ge=0, le=1e3)]
-
-
-class ParameterConfig(Section):
-    """One unknown: how fast it moves, and when."""
-
-    lr: LearningRate = Field(5e-4, description="learning rate; 0 keeps it fixed")
-    start: Iteration = Field(1, description="first iteration in which it moves")
-    stop: Iteration | None = Field(None, description="last iteration in which it moves")
-
-
-class ProbeParameterConfig(ParameterConfig):
-    """The probe modes: patterns are scaled so that the brightest mean pixel is 1."""
-
-    lr: LearningRate = Field(1e-4, description="learning rate; 0 keeps it fixed")
-
-
-class OptimiseConfig(Section):
-    """Adam on every unknown, patterns in shuffled batches."""
-
-    iterations: Annotated[int, Field(ge=1)] = Field(100, description="passes over all patterns")
-    batch_size: Annotated[int, Field(ge=1)] = Field(32, description="patterns per update")
-    amplitude: ParameterConfig = Field(
-        default_factory=ParameterConfig, description="object amplitude"
-    )
-    phase: ParameterConfig = Field(default_factory=ParameterConfig, description="object phase, rad")
-    probe: ProbeParameterConfig = Field(
-        default_factory=ProbeParameterConfig, description="probe modes"
-    )
-    positions: ParameterConfig = Field(
-        default_factory=ParameterConfig, description="scan positions, px"
-    )
 
 
 class OutputConfig(Section):

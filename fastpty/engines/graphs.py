@@ -28,7 +28,7 @@ WARM_UP = 3
 # about as long as computing. Larger batches gain nothing from a graph, and its memory is its own.
 SMALL = 3e8
 
-Step = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Step = Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor]
 Recorder = Callable[[Callable[[], torch.Tensor]], tuple[Callable[[], None], torch.Tensor]]
 
 
@@ -89,8 +89,9 @@ class GraphedStep:
 
     Parameters
     ----------
-    step : takes scan positions and recorded patterns of a batch; all else that it uses stays where
-        it is in memory, and nothing in it waits for the device.
+    step : takes a kind, and scan positions and recorded patterns of a batch; all else that it uses
+        stays where it is in memory, and nothing in it waits for the device. Numbers that it
+        reads on the host are those of the recording: what they depend on belongs into the kind.
     recorder : makes a graph.
     """
 
@@ -108,23 +109,25 @@ class GraphedStep:
         ----------
         kind : what a graph is valid for, beside the shapes of the batch.
         """
-        kind = (kind, recorded.shape)
-        graph = self._graphs.get(kind)
+        key = (kind, recorded.shape)
+        graph = self._graphs.get(key)
         if graph is None and not self._failed:
-            self._seen[kind] += 1
-            if self._seen[kind] > WARM_UP:
-                graph = self._record(kind, index, recorded)
+            self._seen[key] += 1
+            if self._seen[key] > WARM_UP:
+                graph = self._record(key, index, recorded)
         if graph is None:
-            return self._step(index, recorded)
+            return self._step(kind, index, recorded)
         graph.index.copy_(index)
         graph.recorded.copy_(recorded)
         graph.replay()
         return graph.result
 
-    def _record(self, kind: Any, index: torch.Tensor, recorded: torch.Tensor) -> _Recorded | None:
+    def _record(
+        self, key: tuple[Any, torch.Size], index: torch.Tensor, recorded: torch.Tensor
+    ) -> _Recorded | None:
         index, recorded = index.clone(), recorded.clone()
         try:
-            replay, result = self._recorder(partial(self._step, index, recorded))
+            replay, result = self._recorder(partial(self._step, key[0], index, recorded))
         except RuntimeError as error:
             self._failed = True
             reason = str(error).strip().splitlines()
@@ -134,5 +137,5 @@ class GraphedStep:
                 reason[0] if reason else type(error).__name__,
             )
             return None
-        graph = self._graphs[kind] = _Recorded(index, recorded, replay, result)
+        graph = self._graphs[key] = _Recorded(index, recorded, replay, result)
         return graph

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -20,7 +21,8 @@ def draw_loss(results: Results) -> Figure:
     """The total loss and each weighted term, with the time that it took.
 
     The axis is logarithmic if no value is negative and they span a decade or more. A term that
-    is the whole loss, or zero throughout, has no curve of its own.
+    is the whole loss, or zero throughout, has no curve of its own. Learning rates that a schedule
+    changes are drawn below, relative to their highest.
 
     Raises
     ------
@@ -37,8 +39,13 @@ def draw_loss(results: Results) -> Figure:
         if np.any(values != 0) and not np.array_equal(values, total, equal_nan=True)
     }
 
-    figure = new_figure(COLUMN, 2.5)
-    axes = figure.subplots()
+    rates = _changing_rates(history.lr)
+    figure = new_figure(COLUMN, 3.5 if rates else 2.5)
+    if rates:
+        axes, below = figure.subplots(2, 1, height_ratios=[3, 1])
+        _draw_rates(below, rates)
+    else:
+        axes = figure.subplots()
     # The terms lie on top of the total, which would hide a term that is nearly all of it.
     plot_per_iteration(axes, total, label="total", width=2.0)
     for name, values in terms.items():
@@ -50,6 +57,29 @@ def draw_loss(results: Results) -> Figure:
         axes.legend()
     axes.set_title(_title(total, history.seconds), loc="left")
     return figure
+
+
+def _changing_rates(lr: dict[str, list[float]]) -> dict[str, NDArray[np.float64]]:
+    """Shares of the highest rate, of the unknowns whose rate is not always the same; NaN where one
+    is fixed."""
+    found = {}
+    for name, values in lr.items():
+        rates = np.where(np.array(values) > 0, values, np.nan)
+        if len(np.unique(rates[np.isfinite(rates)])) > 1:
+            found[name] = rates / np.nanmax(rates)
+    return found
+
+
+def _draw_rates(axes: Axes, rates: dict[str, NDArray[np.float64]]) -> None:
+    """Unknowns of the same rates throughout share a curve."""
+    curves: dict[bytes, list[str]] = {}
+    for name, values in rates.items():
+        curves.setdefault(values.tobytes(), []).append(name)
+    for names in curves.values():
+        plot_per_iteration(axes, rates[names[0]], label=", ".join(names), width=1.0)
+    axes.set_ylim(0, 1.05)
+    axes.set_ylabel("learning rate")
+    axes.legend()
 
 
 def _wants_log(curves: list[NDArray[np.float64]]) -> bool:

@@ -95,3 +95,28 @@ def test_terms_that_say_nothing_have_no_curve(make_results):
 def test_empty_history_is_refused(make_results):
     with pytest.raises(ValueError, match="no iteration"):
         draw_loss(make_results(iterations=0))
+
+
+def test_rates_that_change_are_drawn_below(make_results):
+    """Relative to their highest; unknowns that share them share a curve; fixed ones leave gaps."""
+    results = make_results(iterations=3)
+    results.history.lr = {
+        "amplitude": [1e-3, 5e-4, 2.5e-4],
+        "phase": [2e-3, 1e-3, 5e-4],
+        "probe": [1e-4, 1e-4, 1e-4],
+        "positions": [0.0, 4.0, 1.0],
+    }
+    figure = draw_loss(results)
+    figure.draw_without_rendering()
+    above, below = figure.axes
+    assert above.get_ylabel() == "loss"
+    drawn = {line.get_label(): line.get_ydata() for line in below.lines}
+    np.testing.assert_array_equal(drawn["amplitude, phase"], [1, 0.5, 0.25])
+    np.testing.assert_array_equal(drawn["positions"], [np.nan, 1, 0.25])
+    assert "probe" not in drawn
+
+
+def test_constant_rates_need_no_panel(make_results):
+    results = make_results(iterations=3)
+    results.history.lr = {"phase": [1e-3] * 3, "positions": [0.0, 1e-3, 1e-3], "probe": [0.0] * 3}
+    assert len(draw_loss(results).axes) == 1

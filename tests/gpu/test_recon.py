@@ -13,7 +13,7 @@ import torch
 pytest.importorskip("pydantic", reason="the config needs pydantic")
 
 from fastpty.checkpoint import read_checkpoint, write_checkpoint
-from fastpty.engines import gradient, graphs
+from fastpty.engines import gradient, graphs, optimisers
 from fastpty.measurements import patterns as patterns_module
 from fastpty.recon import Reconstruction
 from tests.recon_cases import Tiny, make_tiny, tiny_run
@@ -73,6 +73,74 @@ def test_unknowns_that_come_and_go(tiny: Tiny, device: torch.device) -> None:
     ]
     assert_like(*pair)
     assert torch.equal(pair[0].model.probe.cpu(), pair[1].model.probe)
+
+
+OPTIMISERS = {
+    "Adadelta": 1e3,
+    "Adafactor": 1.0,
+    "Adagrad": 1.0,
+    "Adam": 1.0,
+    "AdamW": 1.0,
+    "Adamax": 1.0,
+    "ASGD": 1.0,
+    "NAdam": 1.0,
+    "RAdam": 1.0,
+    "RMSprop": 0.1,
+    "Rprop": 0.1,
+    "SGD": 1.0,
+}
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_every_optimiser(tiny: Tiny, device: torch.device, name: str) -> None:
+    """At rates that a schedule changes in every iteration, also while graphs are replayed."""
+    rates = {key: {"lr": min(lr * OPTIMISERS[name], 1e3)} for key, lr in RATES.items()}
+    optimise: dict[str, Any] = rates | {"optimiser": {"name": name}}
+    if name == "Adafactor":
+        optimise["probe"] = {"lr": 0}
+    if name != "Rprop":
+        optimise["schedule"] = {"warmup": 2, "hold": 1, "decay": "cosine"}
+    found, expected = (
+        start(tiny, where, optimise=optimise) for where in (device, torch.device("cpu"))
+    )
+    assert_like(finish(found), finish(expected))
+    assert found.history.lr == expected.history.lr
+    graphed = found.engine._graphed
+    if device.type == "cuda":
+        assert (graphed is not None) is optimisers.can_be_recorded(name)
+    assert graphed is None or not graphed._failed
+
+
+def test_rates_stay_where_graphs_find_them(tiny: Tiny, cuda: torch.device) -> None:
+    """A rate of zero, set after the recording, stops what is replayed."""
+    schedule = {"hold": 5, "decay": "linear", "floor": 0.0, "until": 6}
+    run = start(tiny, cuda, optimise={"schedule": schedule})
+    for iteration in range(1, 6):
+        run.engine.run_iteration(iteration)
+    rates = [group["lr"] for group in run.engine._optimiser.param_groups]
+    before = {name: tensor.detach().clone() for name, tensor in run.model.unknowns.items()}
+    run.engine.run_iteration(6)
+    assert all(g["lr"] is r for g, r in zip(run.engine._optimiser.param_groups, rates, strict=True))
+    for name, tensor in run.model.unknowns.items():
+        assert torch.equal(tensor, before[name]), name
+
+
+@pytest.mark.parametrize("together", [2, 3])
+@pytest.mark.parametrize("grouping", ["compact", "sparse"])
+def test_batches_that_are_added_up(
+    tiny: Tiny, device: torch.device, together: int, grouping: str
+) -> None:
+    """First, middle and last of a group are graphs of their own, which share the sums."""
+    optimise = {
+        "accumulate": together,
+        "grouping": grouping,
+        "positions": {"lr": 1e-3, "start": 3, "stop": 8},
+    }
+    found, expected = (
+        finish(start(tiny, where, iterations=10, optimise=optimise))
+        for where in (device, torch.device("cpu"))
+    )
+    assert_like(found, expected)
 
 
 def test_windows_without_a_kernel(device: torch.device, tmp_path: Path) -> None:
@@ -229,14 +297,14 @@ def test_many_graphs_share_memory(tiny: Tiny, cuda: torch.device) -> None:
     run = start(tiny, cuda)
     assert isinstance(run.engine._recorder, graphs.CudaRecorder)
     step: Callable[..., torch.Tensor] = run.engine._graphed
-    free = run.engine._free(1)
+    turn = gradient._Turn(run.engine._free(1))
     index = torch.arange(12, device=cuda)
     with torch.no_grad():  # a step that leaves the unknowns nearly where they are
         for group in run.engine._optimiser.param_groups:
-            group["lr"] = 1e-9
+            group["lr"].fill_(1e-9)
     expected = {}
     for turn in range(6):
         for count in range(1, 13) if turn % 2 == 0 else range(12, 0, -1):
             part = index[:count]
-            values = step(free, part, run.measurements.patterns.recorded(part)).tolist()
+            values = step(turn, part, run.measurements.patterns.recorded(part)).tolist()
             assert values == pytest.approx(expected.setdefault(count, values), rel=bound("losses"))

@@ -1,0 +1,170 @@
+"""Sections about the fit: optimiser, learning rates, batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import InitErrorDetails
+
+from fastpty.config.base import Iteration, Section
+from fastpty.config.optimisers import OptimiserName, option_faults
+from fastpty.config.schedule import ScheduleConfig
+
+__all__ = [
+    "OptimiseConfig",
+    "OptimiserConfig",
+    "ParameterConfig",
+    "ProbeParameterConfig",
+]
+
+# Adam moves a value by about this much per batch: nothing in radians or pixels needs more, and
+# float32 overflows in the end.
+LearningRate = Annotated[float, Field(ge=0, le=1e3)]
+
+_UNKNOWNS = ("amplitude", "phase", "probe", "positions")
+
+# In torch, but of no use to a fit; the others that a config may name are in OptimiserName.
+_USELESS = {
+    "Muon": "takes matrices only, and the object has four axes, the probe three",
+    "SparseAdam": "takes sparse gradients only, and those of a fit are dense",
+}
+
+
+class OptimiserConfig(Section):
+    """How a gradient becomes a step: an optimiser of torch, and its options beside the name."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: OptimiserName = Field("Adam", description="in torch.optim; its options go beside it")
+
+    @field_validator("name", mode="before")
+    @classmethod
+    def _of_use(cls, value: Any) -> Any:
+        if isinstance(value, str) and value in _USELESS:
+            raise ValueError(f"{value} {_USELESS[value]}; use another, such as Adam")
+        return value
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What is given beside the name."""
+        return dict(self.model_extra or {})
+
+    @model_validator(mode="after")
+    def _options_are_torchs(self) -> OptimiserConfig:
+        faults = option_faults(self.name, self.options, beside=["name"])
+        _refuse({(key,): (text, self.options[key]) for key, text in faults.items()})
+        return self
+
+
+class ParameterConfig(Section):
+    """One unknown: how fast it moves, and when."""
+
+    lr: LearningRate = Field(5e-4, description="learning rate; 0 keeps it fixed")
+    start: Iteration = Field(1, description="first iteration in which it moves")
+    stop: Iteration | None = Field(None, description="last iteration in which it moves")
+    options: dict[str, Any] = Field({}, description="of the optimiser, for this one alone")
+    schedule: ScheduleConfig | None = Field(
+        None, description="of this one alone; null: optimise.schedule"
+    )
+
+
+class ProbeParameterConfig(ParameterConfig):
+    """The probe modes: patterns are scaled so that the brightest mean pixel is 1."""
+
+    lr: LearningRate = Field(1e-4, description="learning rate; 0 keeps it fixed")
+
+
+class OptimiseConfig(Section):
+    """Gradient descent on every unknown, patterns in shuffled batches."""
+
+    iterations: Annotated[int, Field(ge=1)] = Field(100, description="passes over all patterns")
+    batch_size: Annotated[int, Field(ge=1)] = Field(32, description="patterns per batch")
+    accumulate: Annotated[int, Field(ge=1)] = Field(
+        1, description="batches per update, their gradients averaged"
+    )
+    grouping: Literal["random", "compact", "sparse"] = Field(
+        "random", description="batches of any positions, of neighbours, or of distant ones"
+    )
+    optimiser: OptimiserConfig = Field(
+        default_factory=OptimiserConfig, description="what makes a step of a gradient"
+    )
+    schedule: ScheduleConfig = Field(
+        default_factory=ScheduleConfig, description="learning rates over the iterations"
+    )
+    amplitude: ParameterConfig = Field(
+        default_factory=ParameterConfig, description="object amplitude"
+    )
+    phase: ParameterConfig = Field(default_factory=ParameterConfig, description="object phase, rad")
+    probe: ProbeParameterConfig = Field(
+        default_factory=ProbeParameterConfig, description="probe modes"
+    )
+    positions: ParameterConfig = Field(
+        default_factory=ParameterConfig, description="scan positions, px"
+    )
+
+    def parameter(self, name: str) -> ParameterConfig:
+        """The section of an unknown, by its name."""
+        section: ParameterConfig = getattr(self, name)
+        return section
+
+    def options_for(self, name: str) -> dict[str, Any]:
+        """The optimiser's options for an unknown: its own go before those for all."""
+        return {**self.optimiser.options, **self.parameter(name).options}
+
+    def schedule_for(self, name: str) -> ScheduleConfig:
+        """The schedule of an unknown: its own, or that of all."""
+        return self.parameter(name).schedule or self.schedule
+
+    @model_validator(mode="after")
+    def _options_are_torchs(self) -> OptimiseConfig:
+        found: dict[tuple[str, ...], tuple[str, Any]] = {}
+        for name in _UNKNOWNS:
+            own = self.parameter(name).options
+            faults = option_faults(self.optimiser.name, own, common=self.optimiser.options)
+            for key, text in faults.items():
+                found[name, "options", key] = (text, own[key])
+        _refuse(found)
+        return self
+
+    @model_validator(mode="after")
+    def _optimiser_suits(self) -> OptimiseConfig:
+        chosen = self.optimiser.name
+        if chosen == "Adafactor" and self.probe.lr > 0:
+            raise ValueError(
+                "optimiser.name = Adafactor takes real numbers only, and the probe is complex; "
+                "use another, or keep the probe fixed by probe.lr = 0"
+            )
+        scheduled = [name for name in _UNKNOWNS if not self.schedule_for(name).constant]
+        if chosen == "Rprop" and scheduled:
+            raise ValueError(
+                "optimiser.name = Rprop finds the size of its steps itself, from lr at the first "
+                f"on, so that a schedule (of {', '.join(scheduled)}) would do nothing; remove it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _decays_end(self) -> OptimiseConfig:
+        self.schedule = self.schedule.ending(self.iterations)
+        for name in _UNKNOWNS:
+            section = self.parameter(name)
+            if section.schedule is not None:
+                ending = section.schedule.ending(self.iterations)
+                setattr(self, name, section.model_copy(update={"schedule": ending}))
+        return self
+
+
+def _refuse(faults: Mapping[tuple[str, ...], tuple[str, Any]]) -> None:
+    """Findings in places that the schema does not know, as pydantic reports its own.
+
+    Parameters
+    ----------
+    faults : place -> (what is wrong, the value found); none raises nothing.
+    """
+    if faults:
+        details: list[InitErrorDetails] = [
+            {"type": "value_error", "loc": place, "input": value, "ctx": {"error": text}}
+            for place, (text, value) in faults.items()
+        ]
+        raise ValidationError.from_exception_data("optimise", details)

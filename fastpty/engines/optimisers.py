@@ -1,0 +1,89 @@
+"""torch's optimisers, made for the unknowns: with what they need to run in a CUDA graph."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from fastpty.config.optimise import OptimiseConfig
+
+__all__ = ["can_be_recorded", "make_optimiser", "set_rate", "without_device_counters"]
+
+# Their steps ask the device for no value, and take a learning rate that lies there. torch's SGD
+# and Adagrad take the rate as a number, which a graph would keep; Adafactor asks for norms.
+_CAPTURABLE = frozenset(
+    ("Adadelta", "Adam", "AdamW", "Adamax", "ASGD", "NAdam", "RAdam", "RMSprop", "Rprop")
+)
+
+
+def can_be_recorded(name: str) -> bool:
+    """Whether a CUDA graph may hold the optimiser's step."""
+    return name in _CAPTURABLE
+
+
+def make_optimiser(
+    config: OptimiseConfig, unknowns: Mapping[str, torch.Tensor]
+) -> torch.optim.Optimizer:
+    """The optimiser that a config names, with a group for each unknown, in their order."""
+    name = config.optimiser.name
+    make = getattr(torch.optim, name)
+    groups: list[dict[str, Any]] = []
+    state: dict[Any, Any] = {}
+    for unknown, tensor in unknowns.items():
+        options = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in config.options_for(unknown).items()
+        }
+        lr = _rate(config, name, unknown, tensor)
+        groups.append({"params": [tensor], "lr": lr, **options, **_on_device(name, tensor)})
+        # Adagrad begins its sums when it is made, and by the options of all groups alone.
+        state.update(make([dict(groups[-1])], **options).state)
+    optimiser: torch.optim.Optimizer = make(groups)
+    optimiser.state.update(state)
+    return optimiser
+
+
+def _rate(
+    config: OptimiseConfig, name: str, unknown: str, tensor: torch.Tensor
+) -> float | torch.Tensor:
+    """On CUDA in the device's memory, as a number would be the same in all replays of a graph."""
+    rate = config.parameter(unknown).lr
+    return torch.tensor(rate, device=tensor.device) if _on_device(name, tensor) else rate
+
+
+def _on_device(name: str, unknown: torch.Tensor) -> dict[str, Any]:
+    """On CUDA one kernel, or few, read and write all that a step touches, and graphs may hold
+    them."""
+    if not (unknown.is_cuda and can_be_recorded(name)):
+        return {}
+    # Every step before the first graph is one that torch warns of.
+    warnings.filterwarnings("ignore", message=".* is running without CUDA graph capture")
+    if name in ("Adam", "AdamW"):
+        return {"capturable": True, "fused": True if torch.is_floating_point(unknown) else None}
+    return {"capturable": True, "foreach": True}
+
+
+def set_rate(group: dict[str, Any], rate: float) -> None:
+    """Change a group's learning rate; one that lies on the device stays where it is, and the host
+    does not wait."""
+    if isinstance(group["lr"], torch.Tensor):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate
+
+
+def without_device_counters(name: str, state: Mapping[Any, Any]) -> dict[Any, Any]:
+    """The state of an optimiser from a checkpoint, wherever that was read to: counters of steps
+    are asked for by the host, but for those that can be recorded, whose place torch sees to."""
+    if can_be_recorded(name):
+        return dict(state)
+    return {
+        unknown: {
+            key: value.cpu() if key == "step" and isinstance(value, torch.Tensor) else value
+            for key, value in values.items()
+        }
+        for unknown, values in state.items()
+    }
