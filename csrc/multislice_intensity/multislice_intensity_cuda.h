@@ -76,9 +76,9 @@ struct MultisliceMemory {
 MultisliceMemory multislice_memory(const Multislice& problem, bool moments,
                                    std::int64_t saved_positions);
 
-// On `stream` of the problem's device, which becomes the current one; nothing waits. `saved` has room for the first
-// `saved_positions` positions; the others' waves are computed anew by the backward, to the same
-// bits. Throws std::runtime_error where a launch fails.
+// On `stream` of the problem's device, which becomes the current one; nothing waits. `saved` has
+// room for the first `saved_positions` positions; the others' waves are computed anew by the
+// backward, to the same bits. Throws std::runtime_error where a launch fails.
 void multislice_forward(const Multislice& problem, float* intensity, void* saved,
                         std::int64_t saved_positions, bool moments, void* scratch, void* stream);
 void multislice_backward(const Multislice& problem, const MultisliceGradients& gradients,
