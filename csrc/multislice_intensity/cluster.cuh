@@ -32,10 +32,6 @@ __global__ void FASTPTY_CLUSTER_OF(ClusterChip::kBlocks) __launch_bounds__(Clust
 
 // --------------------------------------------------------------------------------------- host
 
-inline bool cluster_serves(int ny, int nx) {
-  return ny == ClusterChip::kNy && nx == ClusterChip::kNx;
-}
-
 // Into how many parts a wave's moments are cut: one for each block.
 constexpr int kClusterMomentParts = ClusterChip::kParts;
 

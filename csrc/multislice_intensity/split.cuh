@@ -378,8 +378,6 @@ void backward_rows(const Call& a, int z, Stream stream) {
 
 // ---------------------------------------------------------------------------------- for the host
 
-inline bool split_serves(Index ny, Index nx) { return has_line_plan(ny) && has_line_plan(nx); }
-
 inline double split_power_gain(int ny, int nx) { return plan_power_gain(ny) * plan_power_gain(nx); }
 
 // Of the memory in which one wave lies half way.

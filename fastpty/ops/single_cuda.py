@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,13 +69,12 @@ class _Call:
 
 def probe_shift(probe: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
     """[B, M, Ny, Nx] of a probe [M, Ny, Nx] and shifts [B, 2]."""
-    core: ModuleType = _core
     modes, ny, nx = probe.shape
     size = {"positions": len(shift), "wave_modes": modes, "window": (ny, nx)}
     wave = probe.new_empty((len(shift), modes, ny, nx))
-    call = _Call(probe.device, core.cuda_probe_shift_scratch(**size)["forward"])
+    call = _Call(probe.device, _core.cuda_probe_shift_scratch(**size)["forward"])
     call(
-        core.cuda_probe_shift_forward,
+        _core.cuda_probe_shift_forward,
         **size,
         spectrum=call.address(torch.fft.fft2(probe)),
         shift=call.address(shift),
@@ -89,14 +87,13 @@ def probe_shift_backward(
     grad_out: torch.Tensor, probe: torch.Tensor | None, shift: torch.Tensor, probe_wanted: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(grad_probe, grad_shift): empty where not wanted, the latter where no probe is given."""
-    core: ModuleType = _core
     positions, modes, ny, nx = grad_out.shape
     size = {"positions": positions, "wave_modes": modes, "window": (ny, nx)}
     grad_spectrum = grad_out.new_empty((modes, ny, nx) if probe_wanted else 0)
     grad_shift = shift.new_empty(shift.shape if probe is not None else 0, dtype=torch.float64)
-    call = _Call(grad_out.device, core.cuda_probe_shift_scratch(**size)["backward"])
+    call = _Call(grad_out.device, _core.cuda_probe_shift_scratch(**size)["backward"])
     call(
-        core.cuda_probe_shift_backward,
+        _core.cuda_probe_shift_backward,
         **size,
         spectrum=call.address(None if probe is None else torch.fft.fft2(probe)),
         shift=call.address(shift),
@@ -163,15 +160,14 @@ def fresnel_propagate(
     model: str,
 ) -> torch.Tensor:
     """The waves [B, ..., Ny, Nx] behind one gap."""
-    core: ModuleType = _core
     size = _size_of_waves(wave)
     tables = _tables(size["window"], wavelength, pixel_pair(pixel_size), model, wave.device)
     transfer = _transfer(tables, thickness, tilt)
     out = wave.new_empty(wave.shape)
-    scratch = core.cuda_fresnel_propagate_scratch(**size, moments=False)
+    scratch = _core.cuda_fresnel_propagate_scratch(**size, moments=False)
     call = _Call(wave.device, scratch["forward"])
     call(
-        core.cuda_fresnel_propagate_forward,
+        _core.cuda_fresnel_propagate_forward,
         **size,
         transfers=len(transfer),
         transfer=call.address(transfer),
@@ -192,7 +188,6 @@ def fresnel_propagate_backward(
     wanted: Sequence[bool],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(grad_wave, grad_thickness, grad_tilt): empty where not wanted."""
-    core: ModuleType = _core
     size = _size_of_waves(grad_out)
     pixels = pixel_pair(pixel_size)
     tables = _tables(size["window"], wavelength, pixels, model, grad_out.device)
@@ -203,10 +198,10 @@ def fresnel_propagate_backward(
     if out is not None:
         chi = tables.chi.float()
         moments = torch.empty((len(grad_out), 3), dtype=torch.float64, device=grad_out.device)
-    scratch = core.cuda_fresnel_propagate_scratch(**size, moments=moments is not None)
+    scratch = _core.cuda_fresnel_propagate_scratch(**size, moments=moments is not None)
     call = _Call(grad_out.device, scratch["backward"])
     call(
-        core.cuda_fresnel_propagate_backward,
+        _core.cuda_fresnel_propagate_backward,
         **size,
         transfers=len(transfer),
         transfer=call.address(transfer),
@@ -235,12 +230,11 @@ def _size_of_modes(wave: torch.Tensor) -> dict[str, Any]:
 
 def mixed_intensity(wave: torch.Tensor, occupancy: torch.Tensor | None) -> torch.Tensor:
     """[B, Ny, Nx] of waves [B, M, No, Ny, Nx]."""
-    core: ModuleType = _core
     size = _size_of_modes(wave)
     intensity = torch.empty((len(wave), *size["window"]), dtype=torch.float32, device=wave.device)
-    call = _Call(wave.device, core.cuda_mixed_intensity_scratch(**size)["forward"])
+    call = _Call(wave.device, _core.cuda_mixed_intensity_scratch(**size)["forward"])
     call(
-        core.cuda_mixed_intensity_forward,
+        _core.cuda_mixed_intensity_forward,
         **size,
         wave=call.address(wave),
         occupancy=call.address(occupancy),
@@ -257,14 +251,13 @@ def mixed_intensity_backward(
     occupancy_wanted: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(grad_wave, grad_occupancy): empty where not wanted."""
-    core: ModuleType = _core
     size = _size_of_modes(wave)
     grad_wave = wave.new_empty(wave.shape if wave_wanted else 0)
     shape = (len(wave), wave.shape[2]) if occupancy_wanted else (0, 0)
     grad_occupancy = torch.empty(shape, dtype=torch.float64, device=wave.device)
-    call = _Call(wave.device, core.cuda_mixed_intensity_scratch(**size)["backward"])
+    call = _Call(wave.device, _core.cuda_mixed_intensity_scratch(**size)["backward"])
     call(
-        core.cuda_mixed_intensity_backward,
+        _core.cuda_mixed_intensity_backward,
         **size,
         wave=call.address(wave),
         occupancy=call.address(occupancy),
@@ -280,10 +273,9 @@ def slice_transmit(
 ) -> None:
     """Write the waves behind a slice into ``out`` [B, M, No, Ny, Nx]; the object's rows have
     adjacent pixels."""
-    core: ModuleType = _core
     call = _Call(wave.device)
     call(
-        core.cuda_slice_transmit_forward,
+        _core.cuda_slice_transmit_forward,
         **_size_of_modes(out),
         extent=(obj_slice.shape[1], obj_slice.shape[2]),
         object_strides=(obj_slice.stride(0), obj_slice.stride(1)),
@@ -307,11 +299,10 @@ def slice_transmit_backward(
     grad_obj: torch.Tensor,
 ) -> None:
     """Write the gradients: of the wave where an object is given, of the object where a wave is."""
-    core: ModuleType = _core
     call = _Call(grad_out.device)
     strides = (0, 0) if obj_slice is None else (obj_slice.stride(0), obj_slice.stride(1))
     call(
-        core.cuda_slice_transmit_backward,
+        _core.cuda_slice_transmit_backward,
         **_size_of_modes(grad_out),
         extent=(extent[0], extent[1]),
         object_strides=strides,
