@@ -188,6 +188,18 @@ def test_results_are_in_counts(tiny: Tiny) -> None:
     assert validate_config(ReconConfig, results.config) == run.config
 
 
+def test_what_constraints_change_is_remembered(tiny: Tiny) -> None:
+    """NaN in iterations without one, also before the first."""
+    run = tiny_run(tiny, constraints={"positive_phase": {"start": 2, "every": 2}})
+    run.run()
+    changes = run.history.constraints
+    assert np.isfinite(changes["probe_power/probe"]).all()
+    first, second, third = changes["positive_phase/phase"]
+    assert math.isnan(first)
+    assert 0 < second < 1
+    assert math.isnan(third)
+
+
 def test_a_loss_that_is_no_number_ends_the_run(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     report = IterationReport(math.nan, {"gaussian": math.nan})
     monkeypatch.setattr(GradientEngine, "run_iteration", lambda self, iteration: report)
