@@ -108,8 +108,8 @@ def apply_constraints(
         before = {unknown: tensor.clone() for unknown, tensor in tensors.items()}
         action()
         for unknown, tensor in tensors.items():
-            size = _norm(before[unknown])
-            changes[f"{name}/{unknown}"] = _norm(before[unknown].sub_(tensor)) / size
+            size = before[unknown].norm()
+            changes[f"{name}/{unknown}"] = before[unknown].sub_(tensor).norm() / size
 
     for name, constraint in CONSTRAINTS.items():
         section: ConstraintConfig | None = getattr(config, name)
@@ -123,15 +123,6 @@ def apply_constraints(
             action = partial(_apply_custom, model, entry, field)
             apply(f"custom.{index}", model.unknowns, action)
     return changes
-
-
-def _norm(tensor: torch.Tensor) -> torch.Tensor:
-    """2-norm in double precision; axis by axis, which is the same for any number of threads."""
-    squares = torch.view_as_real(tensor) if tensor.is_complex() else tensor
-    squares = squares.square()
-    while squares.ndim:
-        squares = squares.sum(dim=-1, dtype=torch.float64)
-    return squares.sqrt()
 
 
 def _apply_custom(model: Model, entry: CustomConstraintConfig, field: str) -> None:
