@@ -41,6 +41,8 @@ _FREE_FIELDS = (
     "data.mask.path",
     "scan.positions.path",
     "probe.start.path",
+    "object.tilts.path",
+    "start.file",
 )
 
 
@@ -119,6 +121,13 @@ def _check_sums(path: Path) -> None:
 
 
 def _restore(run: Reconstruction, state: dict[str, Any]) -> None:
+    if missing := run.model.unknowns.keys() - state["unknowns"].keys():
+        raise ConfigError(
+            "plan",
+            f"moves {', '.join(sorted(missing))}, which the run that --resume goes on with had "
+            "fixed from the first stage to the last.",
+            "Take its reconstruction.h5 as start.file of a new run.",
+        )
     restore_model(run.model, state["unknowns"], state["corner"])
     run.iteration = state["iteration"]
     run.history = History(**state["history"])

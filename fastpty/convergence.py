@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from fastpty.config.convergence import ConvergenceConfig
+from fastpty.constraints.common import norm
 from fastpty.model import Model
 
 __all__ = ["Kept", "restore_model", "stalled"]
@@ -18,6 +19,8 @@ def restore_model(model: Model, unknowns: Mapping[str, torch.Tensor], corner: to
     for name, tensor in model.unknowns.items():
         tensor.copy_(unknowns[name])
     model.corner.copy_(corner)
+    if model.lens is not None and model.aberrations is not None:
+        model.lens.folded.copy_(model.aberrations)  # as between any two iterations
 
 
 class Kept:
@@ -52,7 +55,7 @@ class Kept:
             if name == "positions":  # a window that follows its position does not move it
                 difference += self._model.corner - self._corner
                 size = torch.ones_like(tensor[:, 0])
-            norms += [torch.linalg.vector_norm(difference), torch.linalg.vector_norm(size)]
+            norms += [norm(difference), norm(size)]
         # One answer for all, as each would make the host wait for the device.
         pairs = torch.stack(norms).reshape(-1, 2).tolist()
         return {

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from fastpty.config import ReconConfig
 from fastpty.config.plan import Stage
-from fastpty.constraints import apply_constraints, leakage
+from fastpty.constraints import apply_constraints
 from fastpty.convergence import Kept, stalled
 from fastpty.engines import Engine, IterationReport, NotFiniteError, make_engine
 from fastpty.errors import ConfigError, DivergenceError
 from fastpty.forward import simulate_patterns
+from fastpty.history import record
 from fastpty.info import why_no_cuda
 from fastpty.measurements import (
     Measurements,
@@ -240,38 +241,20 @@ class Reconstruction:
         number = self.stage_iteration + 1
         try:
             report = self.engine.run_iteration(number)
-            apply_constraints(self.model, self.stage.constraints, number)
+            self.model.fold_aberrations()
+            constrained = apply_constraints(self.model, self.stage.constraints, number)
             self.held_positions = self.model.rechoose_corners()
             changes = self._sound_changes()
         except NotFiniteError as error:
             raise self._broken_off(error) from error
         self.iteration += 1
         self.diverged = False
-        self.history.stage.append(self.stage.number)
-        self.history.loss.append(report.loss)
-        self.history.seconds.append(time.perf_counter() - begun)
-        self.history.passes.append(report.passes)
-        moved = np.linalg.norm(self.model.displacement, axis=1)
-        self.history.displacement.append(float(moved.mean()))
-        self._add_terms(report.terms)
-        for kind, values in (
-            (self.history.change, changes),
-            (self.history.lr, report.lr),
-            (self.history.leakage, leakage(self.model)),
-        ):
-            for name, value in values.items():
-                kind.setdefault(name, []).append(value)
+        seconds = time.perf_counter() - begun
+        record(self.history, self.model, self.stages, self.stage, report, changes, constrained)
+        self.history.seconds.append(seconds)
         if not self.finished:
             self._snapshot_if_due()
         return report
-
-    def _add_terms(self, terms: dict[str, float]) -> None:
-        """Zero in iterations whose loss has no such term: another stage's may."""
-        history = self.history.terms
-        done = len(self.history.loss)
-        for name in {**history, **terms}:
-            values = history.setdefault(name, [0.0] * (done - 1))
-            values.append(terms.get(name, 0.0))
 
     def _sound_changes(self) -> dict[str, float]:
         """Of the unknowns in the iteration, whose steps were sound: constraints may not be."""
@@ -349,7 +332,11 @@ class Reconstruction:
         """The state as numpy arrays, the probe in sqrt(counts)."""
         model = self.model
         counts = self.measurements.patterns.scale**-0.5
-        tilt = (0.0, 0.0) if model.tilt is None else tuple(model.tilt[0].tolist())
+
+        def array(tensor: torch.Tensor | None) -> NDArray[np.float32] | None:
+            return None if tensor is None else tensor.detach().cpu().numpy()
+
+        tilt = array(model.tilt)
         return Results(
             amplitude=model.amplitude.detach().cpu().numpy(),
             phase=model.phase.detach().cpu().numpy(),
@@ -359,13 +346,25 @@ class Reconstruction:
             scan_shape=self.measurements.scan_shape,
             pixel_size=model.pixel_size,
             wavelength=model.wavelength,
-            thickness=model.thickness,
-            tilt=(float(tilt[0]), float(tilt[1])),
+            thickness=array(model.thickness),
+            tilt=np.zeros((1, 2), np.float32) if tilt is None else tilt,
+            occupancy=array(model.occupancy),
+            aberrations=self._aberrations(),
             history=self.history,
             snapshots=self.snapshots,
             config=self.config.model_dump(mode="json"),
             r_factor=self.r_factor(),
+            seed=self.config.seed,
+            device=str(model.probe.device),
         )
+
+    def _aberrations(self) -> dict[str, float]:
+        """Angstrom, by name."""
+        lens, moved = self.model.lens, self.model.aberrations
+        if lens is None or moved is None:
+            return {}
+        values = lens.start + lens.angstrom * moved.detach().cpu().numpy().astype(np.float64)
+        return dict(zip(lens.names, values.tolist(), strict=True))
 
 
 def _spread(count: int, total: int) -> NDArray[np.int64]:

@@ -13,6 +13,7 @@ from fastpty.config.schedule import ScheduleConfig
 __all__ = [
     "FULL_BATCH",
     "UNKNOWNS",
+    "FixedParameterConfig",
     "OptimiseConfig",
     "OptimiserConfig",
     "ParameterConfig",
@@ -23,8 +24,17 @@ __all__ = [
 # float32 overflows in the end.
 LearningRate = Annotated[float, Field(ge=0, le=1e3)]
 
-UNKNOWNS = ("amplitude", "phase", "probe", "positions")
-"""All that a fit can move."""
+UNKNOWNS = (
+    "amplitude",
+    "phase",
+    "probe",
+    "positions",
+    "tilt",
+    "thickness",
+    "occupancy",
+    "aberrations",
+)
+"""All that a fit can move; a model may have only some of them."""
 
 FULL_BATCH = "LBFGS"
 """The optimiser whose steps come from all patterns at once."""
@@ -80,6 +90,12 @@ class ProbeParameterConfig(ParameterConfig):
     lr: LearningRate = Field(1e-4, description="learning rate; 0 keeps it fixed")
 
 
+class FixedParameterConfig(ParameterConfig):
+    """An unknown that is fixed unless its learning rate is given."""
+
+    lr: LearningRate = Field(0.0, description="learning rate; 0 keeps it fixed")
+
+
 class OptimiseConfig(Section):
     """Gradient descent on every unknown, patterns in shuffled batches."""
 
@@ -106,6 +122,19 @@ class OptimiseConfig(Section):
     )
     positions: ParameterConfig = Field(
         default_factory=ParameterConfig, description="scan positions, px"
+    )
+    tilt: FixedParameterConfig = Field(
+        default_factory=FixedParameterConfig, description="crystal tilt, mrad"
+    )
+    thickness: FixedParameterConfig = Field(
+        default_factory=FixedParameterConfig, description="distance between slices, Angstrom"
+    )
+    occupancy: FixedParameterConfig = Field(
+        default_factory=FixedParameterConfig, description="weights of the object modes"
+    )
+    aberrations: FixedParameterConfig = Field(
+        default_factory=FixedParameterConfig,
+        description="those of probe.aberrations, rad at the aperture's edge",
     )
 
     def parameter(self, name: str) -> ParameterConfig:
@@ -164,6 +193,11 @@ class OptimiseConfig(Section):
                 f"{start} finds the length of its steps itself, and lr is the scale of an unknown "
                 f"beside the others, so that a schedule (of {', '.join(scheduled)}) has no "
                 "meaning; remove it"
+            )
+        if self.occupancy.lr > 0:
+            raise ValueError(
+                f"{start} knows no bounds, and the weights of object modes must not fall below 0; "
+                "keep them fixed by occupancy.lr = 0"
             )
         for name in UNKNOWNS:
             if self.parameter(name).options:

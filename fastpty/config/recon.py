@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 from fastpty.config.base import Section
 from fastpty.config.convergence import ConvergenceConfig
 from fastpty.config.data import BeamConfig, CalibrationConfig, DataConfig, ScanConfig
-from fastpty.config.model import DetectorConfig, ObjectConfig, ProbeConfig
+from fastpty.config.model import DetectorConfig, ObjectConfig, ProbeConfig, StartConfig
+from fastpty.config.optimise import UNKNOWNS
 from fastpty.config.plan import Stage, StageConfig, resolve_stages, with_ends
 from fastpty.config.solve import ConstraintsConfig, LossConfig, OptimiseConfig, OutputConfig
 
@@ -30,6 +31,7 @@ class ReconConfig(Section):
     scan: ScanConfig = Field(description="the scan positions")
     object: ObjectConfig = Field(default_factory=ObjectConfig, description="the specimen")
     probe: ProbeConfig = Field(default_factory=ProbeConfig, description="the illumination")
+    start: StartConfig | None = Field(None, description="an earlier reconstruction to begin with")
     detector: DetectorConfig = Field(
         default_factory=DetectorConfig, description="between the intensity and the counts"
     )
@@ -94,6 +96,41 @@ class ReconConfig(Section):
                     f"{stage.field}constraints.probe_support.z_range must be null with units: "
                     "pixel (there is no wavelength to seek the focus with)"
                 )
+        if self.probe.aberrations:
+            raise ValueError(
+                "probe.aberrations has no meaning with units: pixel (there is no aperture); "
+                "remove it"
+            )
         if self.scan.positions is not None and self.scan.positions.unit != "pixel":
             raise ValueError("scan.positions.unit must be pixel with units: pixel")
         return self
+
+    def moves(self, unknown: str) -> bool:
+        """Whether the run moves an unknown at any time."""
+        return any(stage.optimise.parameter(unknown).lr > 0 for stage in self.stages)
+
+    @model_validator(mode="after")
+    def _what_moves_exists(self) -> ReconConfig:
+        for stage in self.stages:
+            for unknown in UNKNOWNS:
+                lr = stage.optimise.parameter(unknown).lr
+                if lr > 0 and (reason := self._missing(unknown)):
+                    raise ValueError(
+                        f"{stage.field}optimise.{unknown}.lr = {lr:g} would do nothing: {reason}"
+                    )
+            if stage.constraints.smooth_tilt is not None and self.object.tilt_per != "position":
+                raise ValueError(
+                    f"{stage.field}constraints.smooth_tilt would do nothing: object.tilt_per is "
+                    "scan; set it to position, or switch the constraint off"
+                )
+        return self
+
+    def _missing(self, unknown: str) -> str:
+        """Why the model has no such unknown; empty if it has."""
+        if unknown in ("tilt", "thickness") and self.object.slices == 1:
+            return f"a single slice (object.slices = 1) is never propagated, and has no {unknown}"
+        if unknown == "occupancy" and self.object.modes == 1:
+            return "a single object mode (object.modes = 1) has the whole weight"
+        if unknown == "aberrations" and not self.probe.aberrations:
+            return "probe.aberrations names none"
+        return ""

@@ -70,6 +70,8 @@ class GradientEngine(Engine):
 
     def _move(self, free: tuple[str, ...]) -> None:
         self._optimiser.step()
+        if "occupancy" in free:
+            self.model.normalise_occupancy()
 
     def _set_rates(self, iteration: int, free: tuple[str, ...]) -> dict[str, float]:
         """Learning rates of an iteration, which the optimiser has from now on."""
