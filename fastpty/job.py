@@ -71,6 +71,9 @@ def _with_absolute_paths(config: ReconConfig, folder: Path) -> ReconConfig:
         "scan.positions": config.scan.positions,
         "probe.start": config.probe.start,
     }
+    for number, step in enumerate(config.preprocess):
+        files = {name: value for name, value in step if isinstance(value, ArrayFile)}
+        sections |= {f"preprocess.{number}.{step.step}.{n}": file for n, file in files.items()}
     for name, section in sections.items():
         if section is not None:
             section.path = absolute(f"{name}.path", section.path)
