@@ -16,7 +16,9 @@ from fastpty.atomic import atomic_path
 from fastpty.checkpoint import CHECKPOINT_NAME, read_checkpoint
 from fastpty.config import ReconConfig, resolve_path
 from fastpty.config.data import ArrayFile
+from fastpty.config.tiff import TiffConfig
 from fastpty.errors import FastptyError, OutputError
+from fastpty.export import check_tifffile, write_tiffs
 from fastpty.figures import save_figures
 from fastpty.metrics import displacement
 from fastpty.observers import Checkpoints, Interrupt, ProgressDisplay
@@ -53,6 +55,8 @@ def set_up(config: ReconConfig, folder: Path) -> tuple[Reconstruction, Truth | N
     ------
     ConfigError, DataError : naming the field, what was found and what to do.
     """
+    if config.output.tiff is not None:
+        check_tifffile("output.tiff")  # now, not after hours of work
     config = _with_absolute_paths(config, folder)
     run = Reconstruction.from_config(config, folder)
     if config.truth is None:
@@ -70,6 +74,7 @@ def _with_absolute_paths(config: ReconConfig, folder: Path) -> ReconConfig:
         "data.mask": config.data.mask,
         "scan.positions": config.scan.positions,
         "probe.start": config.probe.start,
+        "object.tilts": config.object.tilts,
     }
     for number, step in enumerate(config.preprocess):
         files = {name: value for name, value in step if isinstance(value, ArrayFile)}
@@ -77,6 +82,8 @@ def _with_absolute_paths(config: ReconConfig, folder: Path) -> ReconConfig:
     for name, section in sections.items():
         if section is not None:
             section.path = absolute(f"{name}.path", section.path)
+    if config.start is not None:
+        config.start.file = absolute("start.file", config.start.file)
     if config.truth is not None:
         config.truth = absolute("truth", config.truth)
     return config
@@ -126,6 +133,8 @@ def run_job(
     _write(results, summary, output)
     if config.output.figures:
         _draw(results, output / "figures", console)
+    if config.output.tiff is not None:
+        _export(results, config.output.tiff, output / "tiff", console)
     _print_summary(summary, console)
     return JobReport(output, run.finished, summary)
 
@@ -180,6 +189,14 @@ def _draw(results: Results, folder: Path, console: Console) -> None:
         save_figures(results, folder)
     except (FastptyError, OSError) as error:
         console.print(f"No figures: {error}", style="yellow")
+
+
+def _export(results: Results, tiff: TiffConfig, folder: Path, console: Console) -> None:
+    """Like the figures; ``fastpty export`` makes up for what could not be written."""
+    try:
+        write_tiffs(results, folder, **tiff.model_dump())
+    except OutputError as error:
+        console.print(f"No TIFF files: {error}", style="yellow")
 
 
 def _summary(run: Reconstruction, results: Results, output: Path) -> dict[str, Any]:
