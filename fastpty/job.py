@@ -215,6 +215,8 @@ def _summary(run: Reconstruction, results: Results, output: Path) -> dict[str, A
         "seconds": sum(seconds),
         "seconds_per_iteration": float(np.median(seconds)) if seconds else None,
         "displacement_px": moved._asdict(),
+        "unknowns": {k: v[-1] for k, v in results.history.unknowns.items()},
+        "aberrations_A": results.aberrations,
     }
 
 

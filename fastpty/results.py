@@ -144,9 +144,9 @@ class Results:
     seed: int | None = None
     device: str | None = None
 
-    def mean_over_modes(self, volume: NDArray[np.float32]) -> NDArray[np.float64]:
-        """[Nz, Y, X] of amplitude or phase [No, Nz, Y, X], or a part of it: the mean over the
-        object modes, weighted with their occupancy."""
+    def mean_over_modes(self, volume: NDArray[np.floating]) -> NDArray[np.float64]:
+        """[...] of what is made of amplitude or phase, [No, ...]: the mean over the object modes,
+        weighted with their occupancy."""
         return np.average(volume.astype(np.float64), axis=0, weights=self.occupancy)
 
     @property
