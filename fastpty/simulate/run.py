@@ -83,7 +83,7 @@ def simulate(
     dtype = config.detector.dtype
     widest = np.dtype("float32" if dtype == "auto" else dtype).itemsize
     reserve = len(positions) * pixels**2 * widest
-    with Scratch(output.parent, len(positions), pixels, reserve) as patterns:
+    with Scratch(output, len(positions), pixels, reserve) as patterns:
         potential = _diffract(patterns, config, cell, cells, geometry, phonons, progress)
         _write(output, config, thickness, patterns, nominal, potential, geometry, noise)
     return output

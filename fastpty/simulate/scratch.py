@@ -24,7 +24,7 @@ class Scratch:
 
     Parameters
     ----------
-    folder : where to put the file.
+    output : the result; the file lies in the same folder.
     count, pixels : P and N.
     reserve : bytes for the result, until :meth:`release`.
 
@@ -33,11 +33,11 @@ class Scratch:
     OutputError : there is not enough room.
     """
 
-    def __init__(self, folder: Path, count: int, pixels: int, reserve: int) -> None:
+    def __init__(self, output: Path, count: int, pixels: int, reserve: int) -> None:
         self._count, self._pixels = count, pixels
         self._bytes = 4 * pixels**2
         need = count * self._bytes + reserve
-        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
+        self._file = tempfile.TemporaryFile(dir=output.parent, buffering=0)  # noqa: SIM115
         try:
             # Not on macOS: there, as in any sparse file, the room is taken when it is written.
             if hasattr(os, "posix_fallocate"):
@@ -47,9 +47,9 @@ class Scratch:
         except OSError as error:
             self._file.close()
             raise OutputError(
-                str(folder),
-                f"has no room for {need / 2**30:.3g} GiB, the patterns before and after counting "
-                f"({error}).",
+                str(output),
+                f"the disk has no room for {need / 2**30:.3g} GiB, the patterns before and after "
+                f"counting ({error}).",
                 "Make room, or choose another with -o.",
             ) from error
 

@@ -83,7 +83,7 @@ def test_the_estimate_of_the_memory(make_config: MakeConfig, tmp_path: Path, pho
 
 def test_an_array_on_the_disk(tmp_path: Path) -> None:
     values = np.random.default_rng(0).random((7, 4, 4)).astype(np.float32)
-    with Scratch(tmp_path, 7, 4, reserve=10_000) as patterns:
+    with Scratch(tmp_path / "a.h5", 7, 4, reserve=10_000) as patterns:
         assert len(patterns) == 7
         assert not patterns[0:7].any()
         patterns[0:7] += values
