@@ -164,7 +164,7 @@ def write_results(results: Results, path: str | os.PathLike[str]) -> None:
     ------
     OSError : the disk is full or the folder cannot be written; an earlier file stays.
     """
-    with atomic_hdf5(path) as file:
+    with atomic_hdf5(path) as (file, _):
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["fastpty_version"] = fastpty.__version__
