@@ -75,6 +75,9 @@ BOUNDS = {
     # steps have the size of the learning rate, whatever that of a gradient, so that where one is
     # all rounding its sign decides; 1.4e-5 between two implementations on one CPU.
     "losses": 1e-4,
+    # What a simulation holds for each position, beside a pattern of 32 x 32 pixels in float32: its
+    # place on several grids and the heap's fragments; it finds 0.01.
+    "per position": 0.1,
     # An estimate of memory that is right within a factor of two.
     "memory": 2.0,
 }
