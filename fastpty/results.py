@@ -144,9 +144,9 @@ class Results:
     seed: int | None = None
     device: str | None = None
 
-    def mean_over_modes(self, volume: NDArray[np.float32]) -> NDArray[np.float64]:
-        """[Nz, Y, X] of amplitude or phase [No, Nz, Y, X], or a part of it: the mean over the
-        object modes, weighted with their occupancy."""
+    def mean_over_modes(self, volume: NDArray[np.floating]) -> NDArray[np.float64]:
+        """[...] of what is made of amplitude or phase, [No, ...]: the mean over the object modes,
+        weighted with their occupancy."""
         return np.average(volume.astype(np.float64), axis=0, weights=self.occupancy)
 
     @property
@@ -164,7 +164,7 @@ def write_results(results: Results, path: str | os.PathLike[str]) -> None:
     ------
     OSError : the disk is full or the folder cannot be written; an earlier file stays.
     """
-    with atomic_hdf5(path) as file:
+    with atomic_hdf5(path) as (file, _):
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["fastpty_version"] = fastpty.__version__
