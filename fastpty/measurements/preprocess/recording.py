@@ -162,7 +162,11 @@ class Recording:
         return self.statistic("totals")
 
     def statistic(self, name: str) -> Image:
-        """``mean``, ``maximum``, ``minimum`` or ``totals``, unchecked; one pass finds them all."""
+        """``mean``, ``maximum``, ``minimum`` or ``totals``, unchecked; one pass finds them all.
+
+        ``gain`` is the median over the pixels of variance over mean: about 1 for counts, about the
+        value of an electron for its multiples.
+        """
         if name not in self.statistics:
             self.statistics.update(_survey(self.scan))
         return np.asarray(self.statistics[name])
@@ -332,12 +336,22 @@ def selected(scan: RawScan, places: NDArray[np.int64]) -> RawScan:
 def _survey(scan: RawScan) -> dict[str, Any]:
     """One pass over all patterns."""
     count, ny, nx = scan.shape
-    total, maximum = np.zeros((ny, nx)), np.full((ny, nx), -np.inf)
+    total, squares, maximum = np.zeros((ny, nx)), np.zeros((ny, nx)), np.full((ny, nx), -np.inf)
     totals, minimum = np.empty(count), np.inf
-    for start, piece in scan.pieces():
+    for start, piece in scan.pieces(_VALUES * scan.dtype.itemsize / 2**20):
         total += piece.sum(axis=0, dtype=np.float64)
+        squares += np.square(piece, dtype=np.float64).sum(axis=0)
         maximum = np.maximum(maximum, piece.max(axis=0))
         totals[start : start + len(piece)] = piece.sum(axis=(1, 2), dtype=np.float64)
         good = piece if scan.mask is None else piece[:, scan.mask]
         minimum = min(minimum, float(good.min()))
-    return {"mean": total / count, "maximum": maximum, "totals": totals, "minimum": minimum}
+    mean = total / count
+    counted = mean > 0
+    ratio = np.maximum(squares[counted] / count - mean[counted] ** 2, 0) / mean[counted]
+    return {
+        "mean": mean,
+        "maximum": maximum,
+        "totals": totals,
+        "minimum": minimum,
+        "gain": np.median(ratio) if ratio.size else 0.0,
+    }
