@@ -59,7 +59,7 @@ def test_a_power_law() -> None:
     assert error[outside].max() < bound("sampled") * power_law()[outside].max()
     # The fitted radius is smaller by a fifth of a pixel, where the law is cut off.
     assert error[~outside].max() < 0.1 * power_law().max()
-    assert "400 r^-2 at r > 9." in done.said
+    assert " r^-2 at r > 9.4 px, " in done.said
 
 
 def test_a_median_for_each_radius() -> None:
