@@ -129,9 +129,7 @@ def test_a_crop_by_size_keeps_the_centre(n: int, kept: int) -> None:
     factor=st.tuples(st.integers(1, 4), st.integers(1, 4)).filter(lambda f: f != (1, 1)),
     kind=st.sampled_from(["u1", "u2", "u4", "i2", "f4"]),
 )
-def test_binning_keeps_counts(
-    blocks: tuple[int, int], factor: tuple[int, int], kind: str
-) -> None:
+def test_binning_keeps_counts(blocks: tuple[int, int], factor: tuple[int, int], kind: str) -> None:
     shape = (2, blocks[0] * factor[0], blocks[1] * factor[1])
     data = np.random.default_rng(0).integers(1, 127, shape).astype(kind)
     done = run(data, {"step": "bin", "factor": factor})
@@ -166,9 +164,7 @@ def test_binning_keeps_the_centres_pixel(n: int, factor: int) -> None:
 def test_a_block_with_a_bad_pixel_is_bad() -> None:
     mask = np.ones((4, 6), bool)
     mask[1, 3] = False
-    done = run(
-        scan_of(np.ones((2, 4, 6), np.uint8), mask=mask), {"step": "bin", "factor": [2, 3]}
-    )
+    done = run(scan_of(np.ones((2, 4, 6), np.uint8), mask=mask), {"step": "bin", "factor": [2, 3]})
     np.testing.assert_array_equal(done.good, [[True, False], [True, True]])
 
 

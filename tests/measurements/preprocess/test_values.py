@@ -147,9 +147,7 @@ def test_divided_by_one_number(to: str, level: float, late: bool) -> None:
     expected = data / level if late else data[..., ::-1] / level
     np.testing.assert_allclose(done.counts, expected, **SINGLE)
     assert done.patterns.dtype == (np.uint16 if late else np.float32)
-    np.testing.assert_allclose(
-        done.patterns.mean.max(), done.counts.mean(axis=0).max(), **SINGLE
-    )
+    np.testing.assert_allclose(done.patterns.mean.max(), done.counts.mean(axis=0).max(), **SINGLE)
 
 
 @pytest.mark.parametrize(

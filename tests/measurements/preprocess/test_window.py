@@ -176,7 +176,9 @@ def test_a_bad_pixel_spreads_as_far_as_its_counts() -> None:
     mask = np.ones((4, 4), bool)
     mask[2, 1] = False
     good = Canvas(rows=resample_matrix(4, 8), columns=resample_matrix(4, 8)).good(mask)
-    np.testing.assert_array_equal(np.argwhere(~good), [[y, x] for y in (3, 4, 5) for x in (1, 2, 3)])
+    np.testing.assert_array_equal(
+        np.argwhere(~good), [[y, x] for y in (3, 4, 5) for x in (1, 2, 3)]
+    )
 
 
 def test_the_batches_of_a_canvas_go_where_the_patterns_go() -> None:
