@@ -55,7 +55,7 @@ class Tally:
     """Values that a step had to set to zero, by pattern: a pattern may be read more than once."""
 
     def __init__(self, patterns: int, pixels: int) -> None:
-        self._values = np.zeros(patterns, np.int64)
+        self._values = np.full(patterns, -1)  # of one that has not been read
         self._added = np.zeros(patterns)
         self._pixels = pixels
 
@@ -68,11 +68,12 @@ class Tally:
 
     @property
     def text(self) -> str:
-        count = int(self._values.sum())
+        read = self._values >= 0
+        count = int(self._values[read].sum())
         if count == 0:
             return "no value was set to 0"
-        share = 100 * count / (len(self._values) * self._pixels)
-        added = float(self._added.mean())
+        share = 100 * count / (int(read.sum()) * self._pixels)
+        added = float(self._added[read].mean())
         return f"{count} values ({share:.2g} %) set to 0, {added:+.3g} counts a pattern"
 
 

@@ -40,11 +40,11 @@ def test_nothing_is_found_in_sound_data(kind: str) -> None:
 def test_a_hot_pixel_is_found_anywhere(kind: str, place: tuple[int, int]) -> None:
     """In the dark, in a corner, in the disc, at its edge."""
     data = exposed(kind)
-    data[:, *place] += 300
+    data[(slice(None), *place)] += 300
     done = run(data, STEP)
     assert found(done) == [list(place)]
     assert f"hot pixels found: 1 at [{place[0]}, {place[1]}]" in done.said
-    assert (done.counts[:, *place] == 0).all()
+    assert (done.counts[(slice(None), *place)] == 0).all()
 
 
 def test_hot_pixels_side_by_side() -> None:
@@ -139,7 +139,7 @@ def test_a_bad_detector_is_called_one() -> None:
     data = exposed()
     data[:, ::4, ::4] += 3000
     done = run(data, STEP)
-    assert found(done) == np.argwhere(np.indices(SHAPE).max(0) * 0 + (data[0] > 2000)).tolist()
+    assert found(done) == np.argwhere(data[0] > 2000).tolist()
     assert "and 34 more" in done.said
     assert "% of the pixels were found bad" in done.recording.reports[0].warning
 
@@ -154,15 +154,15 @@ def test_they_move_with_later_steps() -> None:
 @pytest.mark.parametrize(
     ("fields", "error", "message"),
     [
-        ({"pixels": [[24, 0]]}, ConfigError, r"pixels: has \[24, 0\], outside of the 24 x 28"),
-        ({"boxes": [[[0, 1], [20, 29]]]}, ConfigError, r"boxes: has \[\[0, 1\], \[20, 29\]\]"),
-        ({"boxes": [[[0, 24], [0, 28]]]}, DataError, r"hot_pixels: leaves no good pixel"),
-        ({"mask": {"path": "m.npy"}}, DataError, r"mask: has shape \[2, 3\]; patterns are"),
+        ({"pixels": [[24, 0]]}, ConfigError, r"\.pixels: has \[24, 0\], outside of the 24 x 28"),
+        ({"boxes": [[[0, 1], [20, 29]]]}, ConfigError, r"\.boxes: has \[\[0, 1\], \[20, 29\]\]"),
+        ({"boxes": [[[0, 24], [0, 28]]]}, DataError, r": leaves no good pixel"),
+        ({"mask": {"path": "m.npy"}}, DataError, r"\.mask: has shape \[2, 3\]; patterns are"),
     ],
 )
 def test_what_does_not_fit(
     tmp_path: Path, fields: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     np.save(tmp_path / "m.npy", np.ones((2, 3)))
-    with pytest.raises(error, match=rf"^preprocess\.0\.hot_pixels.*{message.split(':')[-1]}"):
+    with pytest.raises(error, match=rf"^preprocess\.0\.hot_pixels{message}"):
         run(exposed(), {**STEP, **fields}, folder=tmp_path)

@@ -35,6 +35,13 @@ def test_the_disc_comes_to_the_middle(y: int, x: int, method: str) -> None:
     assert done.recording.detector.centre == pytest.approx((15, 16))
 
 
+def test_a_bright_spot_beside_the_disc_pulls_at_the_mass_alone() -> None:
+    data = stack((15, 16), 0)
+    data[:, 2, 3] = 60000
+    np.testing.assert_array_equal(run(data, STEP).counts, data)
+    assert "centre of mass [4.78, 5.78]" in run(data, {**STEP, "method": "mass"}).said
+
+
 def test_what_comes_in_at_the_edge_is_not_measured() -> None:
     done = run(stack((12, 19)), STEP)
     expected = np.ones(SHAPE, bool)

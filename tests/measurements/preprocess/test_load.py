@@ -18,6 +18,7 @@ from fastpty.measurements.calibration import object_pixel_size
 from fastpty.measurements.detector import Detector
 from fastpty.optics import electron_wavelength
 from fastpty.truth import read_truth
+from tests.measurements.preprocess.steps import run, scan_of
 
 SCAN, SHAPE = (4, 5), (12, 16)
 STEP, PIXEL = (0.5, 0.7), (0.2, 0.25)
@@ -105,7 +106,7 @@ def test_the_truth_goes_with_the_patterns(folder: Path) -> None:
 
 def test_a_truth_of_another_pixel_is_refused(folder: Path) -> None:
     found = load(folder, {"step": "crop", "size": 8}, calibration={"pixel_size": 0.2})
-    with pytest.raises(DataError, match="a pixel of 0.2 A, the reconstruction 0.3 x 0.4 A"):
+    with pytest.raises(DataError, match=r"a pixel of 0\.2 A, the reconstruction 0\.3 x 0\.4 A"):
         read_truth(folder / "scan.h5", found)
 
 
@@ -175,6 +176,24 @@ def test_without_steps_nothing_is_read_twice(folder: Path) -> None:
     assert found.steps == ()
     assert found.recorded == 20
     assert numbers(found) == list(range(20))
+
+
+def test_steps_that_move_pixels_read_the_file_once_more_together() -> None:
+    data = np.zeros((6, 12, 12), np.uint16)
+    data[:, 3:8, 4:9] = 9
+    scan, read = scan_of(data), []
+    inner = scan.read
+    scan.read = lambda start, stop: (read.extend(range(start, stop)), inner(start, stop))[1]
+    done = run(
+        scan,
+        {"step": "hot_pixels"},
+        {"step": "flip", "flip_y": True},
+        {"step": "crop", "y": [1, 12]},
+        {"step": "centre"},
+        {"step": "poisson_noise", "electrons_per_pattern": 100},
+    )
+    assert len(done.counts) == 6
+    assert sorted(read) == sorted([*range(6)] * 2)
 
 
 def test_negative_values_are_looked_for_after_the_steps(folder: Path) -> None:

@@ -72,6 +72,8 @@ def test_what_was_clipped_is_counted() -> None:
     said = run(data, CLIP).said
     assert "2 values (5 %) set to 0, +3 counts a pattern" in said
     assert "no value was set to 0" in run(np.abs(data), CLIP).said
+    cropped = run(data.reshape(1, 2, 4, 5), CLIP, {"step": "crop", "columns": [1, 2]}).said
+    assert "1 values (5 %) set to 0, +4 counts a pattern" in cropped
     assert "uint8 has no sign" in run(np.ones((1, 2, 2), "u1"), CLIP).said
 
 
