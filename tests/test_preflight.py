@@ -41,7 +41,9 @@ def test_a_good_case(tiny: Tiny) -> None:
     assert _warnings(findings) == {}
     text = {finding.subject: finding.text for finding in findings}
     assert list(text) == ["patterns", "sampling", "bright field", "probe", "object", "memory"]
-    assert text["patterns"] == "5 x 6 scan, 24 x 20 px, 1e+04 counts in the mean pattern"
+    assert text["patterns"] == (
+        "5 x 6 scan, 24 x 20 px, 1e+04 counts in the mean pattern, float32 in 0 MiB"
+    )
     assert text["sampling"].startswith("dx 0.4 A, dk 0.1042 x 0.125 1/A, window 9.6 x 8 A")
     assert "nearest neighbour 1 A" in text["probe"]
     assert text["object"].startswith("1 x 2 slices of 40 x 40 px, 40 A thick")

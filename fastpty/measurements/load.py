@@ -36,6 +36,7 @@ class Measurements:
     disc : bright-field disc of the mean pattern, in the centred frame.
     source : where the patterns came from, for messages.
     index : [N], which pattern of the file each one is; None: all, in the file's order.
+    kept : [N], which of the recorded positions are theirs; None: all, in their order.
     recorded : patterns of the file; None: as many.
     steps : what the steps before the fit did.
     """
@@ -48,6 +49,7 @@ class Measurements:
     disc: DiscFit
     source: str
     index: NDArray[np.int64] | None = None
+    kept: NDArray[np.int64] | None = None
     recorded: int | None = None
     steps: tuple[StepReport, ...] = ()
 
@@ -94,6 +96,7 @@ def load_measurements(config: ReconConfig, folder: Path) -> Measurements:
         disc,
         scan.source,
         recording.index,
+        recording.kept,
         recording.recorded,
         recording.reports,
     )
