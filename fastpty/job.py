@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +74,16 @@ def _with_absolute_paths(config: ReconConfig, folder: Path) -> ReconConfig:
         "data.mask": config.data.mask,
         "scan.positions": config.scan.positions,
         "probe.start": config.probe.start,
+        "object.tilts": config.object.tilts,
     }
+    for number, step in enumerate(config.preprocess):
+        files = {name: value for name, value in step if isinstance(value, ArrayFile)}
+        sections |= {f"preprocess.{number}.{step.step}.{n}": file for n, file in files.items()}
     for name, section in sections.items():
         if section is not None:
             section.path = absolute(f"{name}.path", section.path)
+    if config.start is not None:
+        config.start.file = absolute("start.file", config.start.file)
     if config.truth is not None:
         config.truth = absolute("truth", config.truth)
     return config
@@ -202,10 +208,15 @@ def _summary(run: Reconstruction, results: Results, output: Path) -> dict[str, A
         "iterations": run.iteration,
         "loss": results.history.loss[-1] if results.history.loss else None,
         "terms": {k: v[-1] for k, v in results.history.terms.items()},
+        "change": {k: v[-1] for k, v in results.history.change.items()},
+        "passes": sum(results.history.passes),
+        "stages": [asdict(ending) for ending in run.endings()],
         "r_factor": results.r_factor,
         "seconds": sum(seconds),
         "seconds_per_iteration": float(np.median(seconds)) if seconds else None,
         "displacement_px": moved._asdict(),
+        "unknowns": {k: v[-1] for k, v in results.history.unknowns.items()},
+        "aberrations_A": results.aberrations,
     }
 
 
@@ -233,6 +244,10 @@ def _print_summary(summary: dict[str, Any], console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    stages = summary["stages"]
+    if len(stages) > 1 or stages[0]["ended"] == "converged":
+        for stage in stages:
+            console.print(stage["text"], highlight=False, soft_wrap=True)
     if "truth" in summary:
         truth = summary["truth"]
         console.print(

@@ -76,7 +76,8 @@ def _object(results: Results, name: str, object_modes: str, area: str) -> Image:
         values, axes, labels = combine(values, axis=1, keepdims=True), "", [""]
     modes = len(values)
     if modes > 1 and object_modes == "mean":
-        values, title = values.mean(axis=0, keepdims=True), f"{title}, mean of the object modes"
+        values = results.mean_over_modes(values)[None]
+        title = f"{title}, mean of the object modes"
     elif modes > 1:
         # ImageJ runs through the channels of a slice before it goes to the next.
         axes += "C"
