@@ -243,7 +243,7 @@ class Reconstruction:
             report = self.engine.run_iteration(number)
             self.model.fold_aberrations()
             constrained = apply_constraints(self.model, self.stage.constraints, number)
-            self.held_positions = self.model.rechoose_corners()
+            self.held_positions = self.model.rechoose_corners(self.engine.reach)
             changes = self._sound_changes()
         except NotFiniteError as error:
             raise self._broken_off(error) from error
