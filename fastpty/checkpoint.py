@@ -19,7 +19,7 @@ from fastpty.results import History, Snapshot
 __all__ = ["CHECKPOINT_NAME", "read_checkpoint", "write_checkpoint"]
 
 CHECKPOINT_NAME = "checkpoint.pt"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 _ANEW = "Start a new run without --resume."
 
@@ -34,6 +34,8 @@ _FREE_FIELDS = (
     "data.mask.path",
     "scan.positions.path",
     "probe.start.path",
+    "object.tilts.path",
+    "start.file",
 )
 
 
@@ -114,6 +116,8 @@ def _restore(run: Reconstruction, state: dict[str, Any]) -> None:
         for name, tensor in model.unknowns.items():
             tensor.copy_(state["unknowns"][name])
         model.corner.copy_(state["corner"])
+        if model.lens is not None and model.aberrations is not None:
+            model.lens.folded.copy_(model.aberrations)  # as between any two iterations
     run.engine.load_state(state["optimiser"])
     run.iteration = state["iteration"]
     run.history = History(**state["history"])

@@ -74,10 +74,13 @@ def _with_absolute_paths(config: ReconConfig, folder: Path) -> ReconConfig:
         "data.mask": config.data.mask,
         "scan.positions": config.scan.positions,
         "probe.start": config.probe.start,
+        "object.tilts": config.object.tilts,
     }
     for name, section in sections.items():
         if section is not None:
             section.path = absolute(f"{name}.path", section.path)
+    if config.start is not None:
+        config.start.file = absolute("start.file", config.start.file)
     if config.truth is not None:
         config.truth = absolute("truth", config.truth)
     return config

@@ -140,7 +140,8 @@ def _canvas(run: Reconstruction) -> Finding:
     text = f"{modes} x {slices} slices of {height} x {width} px"
     thickness = run.model.thickness
     if thickness is not None:
-        text += f", {slices * thickness:.4g} A thick"
+        # The last slice is as thick as the mean of the others.
+        text += f", {slices * float(thickness.detach().mean()):.4g} A thick"
         beam = run.config.beam
         if beam is not None and run.measurements.wavelength is not None:
             depth = 2 * run.measurements.wavelength / (beam.semiangle_mrad * 1e-3) ** 2

@@ -131,7 +131,8 @@ class Reconstruction:
         report = self.engine.run_iteration(self.iteration + 1)
         self._refuse_divergence(report)
         self.iteration += 1
-        apply_constraints(self.model, self.config.constraints, self.iteration)
+        self.model.fold_aberrations()
+        changes = apply_constraints(self.model, self.config.constraints, self.iteration)
         self.held_positions = self.model.rechoose_corners()
         self.history.loss.append(report.loss)
         self.history.seconds.append(time.perf_counter() - begun)
@@ -143,9 +144,47 @@ class Reconstruction:
         self.history.displacement.append(float(moved.mean()))
         for name, value in leakage(self.model).items():
             self.history.leakage.setdefault(name, []).append(value)
+        self._remember(changes)
         if not self.finished:
             self._snapshot_if_due()
         return report
+
+    @torch.no_grad()
+    def _remember(self, changes: dict[str, torch.Tensor]) -> None:
+        """What constraints have changed, and the small unknowns that are free at any time."""
+        small = self._small_unknowns()
+        # One transfer for all, as each would make the host wait for the device.
+        everything = [v.double().reshape(-1) for v in (*changes.values(), *small.values())]
+        numbers = torch.cat(everything).tolist() if everything else []
+        done = len(self.history.loss) - 1
+        found = dict(zip(changes, numbers, strict=False))
+        for name in {**self.history.constraints, **found}:
+            values = self.history.constraints.setdefault(name, [math.nan] * done)
+            values.append(found.get(name, math.nan))
+        rest = iter(numbers[len(changes) :])
+        for name, value in small.items():
+            row = [next(rest) for _ in range(value.numel())]
+            self.history.unknowns.setdefault(name, []).append(row)
+
+    def _small_unknowns(self) -> dict[str, torch.Tensor]:
+        """What sums up each that moves, as in ``History.unknowns``."""
+        model = self.model
+        found: dict[str, torch.Tensor] = {}
+        if model.tilt is not None and self.config.moves("tilt"):
+            found["tilt"] = model.tilt.mean(dim=0, dtype=torch.float64)
+            if len(model.tilt) > 1:
+                spread = (model.tilt - found["tilt"]).square().mean(dim=0).sqrt()
+                found["tilt_spread"] = spread
+        if model.thickness is not None and self.config.moves("thickness"):
+            found["thickness"] = model.thickness
+        if model.occupancy is not None and self.config.moves("occupancy"):
+            found["occupancy"] = model.occupancy
+        if (lens := model.lens) and self.config.moves("aberrations"):
+            moved = lens.folded.double()  # all of it, at the end of an iteration
+            unit = torch.from_numpy(lens.angstrom).to(moved.device)
+            start = torch.from_numpy(lens.start).to(moved.device)
+            found["aberrations"] = start + unit * moved
+        return found
 
     def _refuse_divergence(self, report: IterationReport) -> None:
         """The loss is taken before a step: the last step may break what it does not show yet."""
@@ -213,7 +252,11 @@ class Reconstruction:
         """The state as numpy arrays, the probe in sqrt(counts)."""
         model = self.model
         counts = self.measurements.patterns.scale**-0.5
-        tilt = (0.0, 0.0) if model.tilt is None else tuple(model.tilt[0].tolist())
+
+        def array(tensor: torch.Tensor | None) -> NDArray[np.float32] | None:
+            return None if tensor is None else tensor.detach().cpu().numpy()
+
+        tilt = array(model.tilt)
         return Results(
             amplitude=model.amplitude.detach().cpu().numpy(),
             phase=model.phase.detach().cpu().numpy(),
@@ -223,13 +266,25 @@ class Reconstruction:
             scan_shape=self.measurements.scan_shape,
             pixel_size=model.pixel_size,
             wavelength=model.wavelength,
-            thickness=model.thickness,
-            tilt=(float(tilt[0]), float(tilt[1])),
+            thickness=array(model.thickness),
+            tilt=np.zeros((1, 2), np.float32) if tilt is None else tilt,
+            occupancy=array(model.occupancy),
+            aberrations=self._aberrations(),
             history=self.history,
             snapshots=self.snapshots,
             config=self.config.model_dump(mode="json"),
             r_factor=self.r_factor(),
+            seed=self.config.seed,
+            device=str(model.probe.device),
         )
+
+    def _aberrations(self) -> dict[str, float]:
+        """Angstrom, by name."""
+        lens, moved = self.model.lens, self.model.aberrations
+        if lens is None or moved is None:
+            return {}
+        values = lens.start + lens.angstrom * moved.detach().cpu().numpy().astype(np.float64)
+        return dict(zip(lens.names, values.tolist(), strict=True))
 
 
 def _spread(count: int, total: int) -> NDArray[np.int64]:

@@ -98,7 +98,7 @@ def compare_with_truth(results: Results, truth: Truth) -> Comparison:
     ValueError : too little of the two overlaps, or one of them is flat.
     """
     area = scanned_area(results)
-    phase = results.phase.sum(axis=1).mean(axis=0)[area]
+    phase = results.mean_over_modes(results.phase).sum(axis=0)[area]
     frame = (truth.positions - results.positions).mean(axis=0)
     origin = np.array([area[0].start, area[1].start])
     return Comparison(

@@ -15,7 +15,7 @@ from fastpty.engines import GradientEngine, IterationReport
 from fastpty.errors import ConfigError, FastptyError
 from fastpty.recon import Observer, Reconstruction, _spread, choose_device
 from fastpty.truth import compare_with_truth, read_truth
-from tests.recon_cases import TINY, WINDOW, Tiny, make_tiny, merged, tiny_run
+from tests.recon_cases import THICKNESS, TINY, WINDOW, Tiny, make_tiny, merged, tiny_run
 from tests.tolerances import bound, tolerance
 
 FROZEN: dict[str, Any] = {name: {"lr": 0} for name in ("amplitude", "phase", "probe", "positions")}
@@ -179,7 +179,11 @@ def test_results_are_in_counts(tiny: Tiny) -> None:
     assert power == pytest.approx(mean, rel=tolerance("sum", torch.float32)["rtol"])
     assert results.probe.dtype == np.complex64
     assert results.scan_shape == (5, 6)
-    assert results.tilt == (0.0, 0.0)
+    assert np.array_equal(results.tilt, [[0, 0]])
+    assert results.thickness == THICKNESS
+    assert results.occupancy is None
+    assert results.aberrations == {}
+    assert (results.seed, results.device) == (0, "cpu")
     assert results.r_factor == run.r_factor()
     assert validate_config(ReconConfig, results.config) == run.config
 

@@ -13,6 +13,8 @@ from fastpty.config.optimisers import OptimiserName, option_faults
 from fastpty.config.schedule import ScheduleConfig
 
 __all__ = [
+    "UNKNOWNS",
+    "FixedParameterConfig",
     "OptimiseConfig",
     "OptimiserConfig",
     "ParameterConfig",
@@ -23,7 +25,17 @@ __all__ = [
 # float32 overflows in the end.
 LearningRate = Annotated[float, Field(ge=0, le=1e3)]
 
-_UNKNOWNS = ("amplitude", "phase", "probe", "positions")
+UNKNOWNS = (
+    "amplitude",
+    "phase",
+    "probe",
+    "positions",
+    "tilt",
+    "thickness",
+    "occupancy",
+    "aberrations",
+)
+"""All that a fit can move; a model may have only some of them."""
 
 # In torch, but of no use to a fit; the others that a config may name are in OptimiserName.
 _USELESS = {
@@ -76,6 +88,12 @@ class ProbeParameterConfig(ParameterConfig):
     lr: LearningRate = Field(1e-4, description="learning rate; 0 keeps it fixed")
 
 
+class FixedParameterConfig(ParameterConfig):
+    """An unknown that is fixed unless its learning rate is given."""
+
+    lr: LearningRate = Field(0.0, description="learning rate; 0 keeps it fixed")
+
+
 class OptimiseConfig(Section):
     """Gradient descent on every unknown, patterns in shuffled batches."""
 
@@ -103,6 +121,19 @@ class OptimiseConfig(Section):
     positions: ParameterConfig = Field(
         default_factory=ParameterConfig, description="scan positions, px"
     )
+    tilt: FixedParameterConfig = Field(
+        default_factory=FixedParameterConfig, description="crystal tilt, mrad"
+    )
+    thickness: FixedParameterConfig = Field(
+        default_factory=FixedParameterConfig, description="distance between slices, Angstrom"
+    )
+    occupancy: FixedParameterConfig = Field(
+        default_factory=FixedParameterConfig, description="weights of the object modes"
+    )
+    aberrations: FixedParameterConfig = Field(
+        default_factory=FixedParameterConfig,
+        description="those of probe.aberrations, rad at the aperture's edge",
+    )
 
     def parameter(self, name: str) -> ParameterConfig:
         """The section of an unknown, by its name."""
@@ -120,7 +151,7 @@ class OptimiseConfig(Section):
     @model_validator(mode="after")
     def _options_are_torchs(self) -> OptimiseConfig:
         found: dict[tuple[str, ...], tuple[str, Any]] = {}
-        for name in _UNKNOWNS:
+        for name in UNKNOWNS:
             own = self.parameter(name).options
             faults = option_faults(self.optimiser.name, own, common=self.optimiser.options)
             for key, text in faults.items():
@@ -136,7 +167,7 @@ class OptimiseConfig(Section):
                 "optimiser.name = Adafactor takes real numbers only, and the probe is complex; "
                 "use another, or keep the probe fixed by probe.lr = 0"
             )
-        scheduled = [name for name in _UNKNOWNS if not self.schedule_for(name).constant]
+        scheduled = [name for name in UNKNOWNS if not self.schedule_for(name).constant]
         if chosen == "Rprop" and scheduled:
             raise ValueError(
                 "optimiser.name = Rprop finds the size of its steps itself, from lr at the first "
@@ -147,7 +178,7 @@ class OptimiseConfig(Section):
     @model_validator(mode="after")
     def _decays_end(self) -> OptimiseConfig:
         self.schedule = self.schedule.ending(self.iterations)
-        for name in _UNKNOWNS:
+        for name in UNKNOWNS:
             section = self.parameter(name)
             if section.schedule is not None:
                 ending = section.schedule.ending(self.iterations)

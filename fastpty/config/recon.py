@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from fastpty.config.base import Section
 from fastpty.config.data import BeamConfig, CalibrationConfig, DataConfig, ScanConfig
-from fastpty.config.model import DetectorConfig, ObjectConfig, ProbeConfig
+from fastpty.config.model import DetectorConfig, ObjectConfig, ProbeConfig, StartConfig
+from fastpty.config.optimise import UNKNOWNS
 from fastpty.config.solve import ConstraintsConfig, LossConfig, OptimiseConfig, OutputConfig
 
 __all__ = ["ReconConfig"]
@@ -28,6 +29,7 @@ class ReconConfig(Section):
     scan: ScanConfig = Field(description="the scan positions")
     object: ObjectConfig = Field(default_factory=ObjectConfig, description="the specimen")
     probe: ProbeConfig = Field(default_factory=ProbeConfig, description="the illumination")
+    start: StartConfig | None = Field(None, description="an earlier reconstruction to begin with")
     detector: DetectorConfig = Field(
         default_factory=DetectorConfig, description="between the intensity and the counts"
     )
@@ -63,6 +65,38 @@ class ReconConfig(Section):
                 "constraints.probe_support.z_range must be null with units: pixel (there is no "
                 "wavelength to seek the focus with)"
             )
+        if self.probe.aberrations:
+            raise ValueError(
+                "probe.aberrations has no meaning with units: pixel (there is no aperture); "
+                "remove it"
+            )
         if self.scan.positions is not None and self.scan.positions.unit != "pixel":
             raise ValueError("scan.positions.unit must be pixel with units: pixel")
         return self
+
+    def moves(self, unknown: str) -> bool:
+        """Whether the run moves an unknown at any time."""
+        return self.optimise.parameter(unknown).lr > 0
+
+    @model_validator(mode="after")
+    def _what_moves_exists(self) -> ReconConfig:
+        for unknown in UNKNOWNS:
+            if self.moves(unknown) and (reason := self._missing(unknown)):
+                lr = self.optimise.parameter(unknown).lr
+                raise ValueError(f"optimise.{unknown}.lr = {lr:g} would do nothing: {reason}")
+        if self.constraints.smooth_tilt is not None and self.object.tilt_per != "position":
+            raise ValueError(
+                "constraints.smooth_tilt would do nothing: object.tilt_per is scan; set it to "
+                "position, or switch the constraint off"
+            )
+        return self
+
+    def _missing(self, unknown: str) -> str:
+        """Why the model has no such unknown; empty if it has."""
+        if unknown in ("tilt", "thickness") and self.object.slices == 1:
+            return f"a single slice (object.slices = 1) is never propagated, and has no {unknown}"
+        if unknown == "occupancy" and self.object.modes == 1:
+            return "a single object mode (object.modes = 1) has the whole weight"
+        if unknown == "aberrations" and not self.probe.aberrations:
+            return "probe.aberrations names none"
+        return ""

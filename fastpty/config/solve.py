@@ -23,6 +23,7 @@ from fastpty.config.loss import (
     SparseLossConfig,
 )
 from fastpty.config.optimise import (
+    FixedParameterConfig,
     OptimiseConfig,
     OptimiserConfig,
     ParameterConfig,
@@ -37,6 +38,7 @@ __all__ = [
     "BlurZConfig",
     "ConstraintConfig",
     "ConstraintsConfig",
+    "FixedParameterConfig",
     "GaussianLossConfig",
     "LossConfig",
     "OptimiseConfig",

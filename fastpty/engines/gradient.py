@@ -175,6 +175,8 @@ class GradientEngine:
             (loss if turn.share == 1 else turn.share * loss).backward()
             if turn.last:
                 self._optimiser.step()
+                if "occupancy" in turn.free:
+                    self.model.normalise_occupancy()
         self._terms = list(terms)
         return torch.stack([loss.detach(), *(term.detach() for term in terms.values())])
 

@@ -14,7 +14,7 @@ from tests.recon_cases import Tiny, make_tiny, tiny_run
 from tests.test_graphs import Recorder, assert_equal
 from tests.tolerances import tolerance
 
-PLAIN: dict[str, Any] = {"optimiser": {"name": "SGD"}}
+PLAIN: dict[str, Any] = {"optimiser": {"name": "SGD"}, "thickness": {"lr": 0.1}}
 
 
 @pytest.fixture(scope="module")

@@ -109,6 +109,7 @@ def test_options_of_one_unknown_are_its_own(tiny: Tiny) -> None:
         "phase": (0.9, True, 0),
         "probe": (0.5, False, 0.1),
         "positions": (0.5, False, 0),
+        "thickness": (0.5, False, 0),
     }
 
 
@@ -121,7 +122,7 @@ def test_state_that_is_made_at_once_goes_by_the_options_too(tiny: Tiny) -> None:
         },
     )
     sums = [state["sum"].flatten()[0] for state in run.engine.state()["state"].values()]
-    assert sums == [0.5, 2, 0.5 + 0.5j, 0.5]
+    assert sums == [0.5, 2, 0.5 + 0.5j, 0.5, 0.5]
 
 
 @pytest.mark.parametrize("name", NAMES)
