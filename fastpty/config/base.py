@@ -16,6 +16,7 @@ __all__ = [
     "Switchable",
     "item_sections_of",
     "sections_of",
+    "variants_of",
 ]
 
 NonNegative = Annotated[float, Field(ge=0)]
@@ -37,6 +38,15 @@ def item_sections_of(annotation: Any) -> list[type[BaseModel]]:
     if typing.get_origin(annotation) is list:
         return sections_of(typing.get_args(annotation)[0])
     return []
+
+
+def variants_of(annotation: Any) -> dict[str, type[BaseModel]]:
+    """The sections that the items of a list may hold, by the ``step`` that tells them apart; none
+    where all items are of one kind."""
+    sections = item_sections_of(annotation)
+    if len(sections) < 2:
+        return {}
+    return {str(section.model_fields["step"].default): section for section in sections}
 
 
 class Section(BaseModel):

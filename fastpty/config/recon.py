@@ -10,6 +10,7 @@ from fastpty.config.base import Section
 from fastpty.config.data import BeamConfig, CalibrationConfig, DataConfig, ScanConfig
 from fastpty.config.model import DetectorConfig, ObjectConfig, ProbeConfig, StartConfig
 from fastpty.config.optimise import UNKNOWNS
+from fastpty.config.preprocess import StepConfig
 from fastpty.config.solve import ConstraintsConfig, LossConfig, OptimiseConfig, OutputConfig
 
 __all__ = ["ReconConfig"]
@@ -24,6 +25,9 @@ class ReconConfig(Section):
 
     units: Literal["angstrom", "pixel"] = Field("angstrom", description="of lengths in this file")
     data: DataConfig = Field(description="the recorded patterns")
+    preprocess: list[StepConfig] = Field(
+        [], description="steps on the recorded data, in this order, each with its name: {step: ...}"
+    )
     beam: BeamConfig | None = Field(None, description="the electron probe")
     calibration: CalibrationConfig | None = Field(None, description="the detector's scale")
     scan: ScanConfig = Field(description="the scan positions")
