@@ -141,7 +141,9 @@ class DetectorConfig(Section):
 class StartConfig(Section):
     """An earlier reconstruction whose unknowns are those that this one begins with."""
 
-    file: str = Field(description="reconstruction.h5; $VARIABLES are expanded")
+    file: str = Field(
+        description="reconstruction.h5, or a PtyRAD model hdf5; $VARIABLES are expanded"
+    )
     take: Annotated[
         list[Literal["object", "probe", "positions", "tilt", "thickness", "occupancy"]],
         Field(min_length=1),

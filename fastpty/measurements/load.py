@@ -15,7 +15,7 @@ from fastpty.errors import ConfigError, DataError
 from fastpty.io import RawScan, load_array, open_scan
 from fastpty.measurements.calibration import DiscFit, fit_disc, object_pixel_size
 from fastpty.measurements.patterns import Patterns
-from fastpty.measurements.positions import raster_positions, rotate_positions
+from fastpty.measurements.positions import jittered, raster_positions, rotate_positions
 from fastpty.optics import electron_wavelength
 
 __all__ = ["Measurements", "load_file", "load_measurements"]
@@ -74,6 +74,7 @@ def load_measurements(config: ReconConfig, folder: Path) -> Measurements:
         in_pixels = config.scan.positions is not None and config.scan.positions.unit == "pixel"
         if not in_pixels:
             positions = positions / np.asarray(pixel_size)
+    positions = jittered(positions, config.scan.jitter_px, config.seed)
     return Measurements(
         patterns, positions, scan.scan_shape, pixel_size, wavelength, disc, scan.source
     )

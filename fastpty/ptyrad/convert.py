@@ -80,8 +80,7 @@ class Converted:
     Parameters
     ----------
     source : the PtyRAD file.
-    content : nested, as :class:`~fastpty.config.ReconConfig` reads it, paths absolute.
-    notes : what has no exact counterpart, field by field.
+    native : what it became; its paths are absolute.
     """
 
     source: Path
@@ -145,9 +144,25 @@ class Converted:
                 lines.append(f"{indent}{name}:")
                 lines += self._lines(value, f"{field}.", indent + "  ")
                 continue
-            plain = f"{indent}{name}: {inline(value)}"
-            lines.append(f"{plain:<{_COLUMN - 1}} # {origin}")
+            if origin is None:  # a list, whose items have their own
+                lines.append(f"{indent}{name}:")
+                for index, item in enumerate(value):
+                    origin = self.native.origins[f"{field}.{index}"]
+                    lines.append(_commented(f"{indent}  - {_flow(item)}", origin))
+                continue
+            lines.append(_commented(f"{indent}{name}: {_flow(value)}", origin))
         return lines
+
+
+def _commented(text: str, origin: str) -> str:
+    return f"{text:<{_COLUMN - 1}} # {origin}"
+
+
+def _flow(value: Any) -> str:
+    """A value in one line, its keys in their order."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name}: {_flow(inner)}" for name, inner in value.items()) + "}"
+    return inline(value)
 
 
 def convert(content: Mapping[str, Any], path: Path) -> Converted:

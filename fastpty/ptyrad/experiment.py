@@ -76,11 +76,13 @@ def map_data(init: InitParams, native: Native, paths: Paths) -> None:
 
 def _raw(section: FilePathWithKey, init: InitParams, native: Native) -> None:
     origin = "init_params.meas_params"
-    shape = section.shape or [init.pos_N_scans, init.meas_Npix, init.meas_Npix]
-    if len(shape) != 3:
-        raise ConfigError(f"{origin}.shape", f"must be [N, Ny, Nx]; found {shape}.")
+    window = [init.meas_Npix, init.meas_Npix]
+    if section.shape is not None:
+        if len(section.shape) != 3:
+            raise ConfigError(f"{origin}.shape", f"must be [N, Ny, Nx]; found {section.shape}.")
+        window = section.shape[1:]
     native.put("data.format", "raw", f"{origin}.path")
-    native.put("data.pattern_shape", list(shape[1:]), f"{origin}.shape")
+    native.put("data.pattern_shape", window, f"{origin}.shape")
     native.put("data.dtype", "float32", f"{origin}.path")
     native.put("data.offset", section.offset or 0, f"{origin}.offset")
     native.put("data.gap", _GAP if section.gap is None else section.gap, f"{origin}.gap")

@@ -128,7 +128,8 @@ def _indices(recon: ReconParams, native: Native, shape: Shape) -> None:
     if None in counts:
         raise ConfigError(origin, "must hold both subscan_slow and subscan_fast, or neither.")
     stage = {"iterations": recon.NITER, "scan": {section.mode: counts}}
-    native.put("plan", [stage], origin)
+    native.content["plan"] = [stage]
+    native.origins["plan.0"] = origin
 
 
 def map_output(init: InitParams, recon: ReconParams, native: Native, stem: str) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 from fastpty.errors import ConfigError
 from fastpty.ptyrad.experiment import Paths
-from fastpty.ptyrad.model_file import tilt_count
 from fastpty.ptyrad.native import Native
 from fastpty.ptyrad.schema import FilePathWithKey, InitParams, TiltParams
+from fastpty.ptyrad_model import tilt_count
 
 __all__ = ["map_object", "map_probe", "map_start", "map_tilt"]
 

@@ -43,7 +43,7 @@ class ProbeMaskR(Schedule):
     radius: NonNegative = 0.95
     order: Annotated[int, Field(ge=0)] = 6
     power_thresh: Share = 0.95
-    z_range: Annotated[list[float], Field(min_length=2, max_length=2)] = [-500, 500]
+    z_range: Annotated[list[float], Field(min_length=2, max_length=2)] = Field([-500, 500])
     z_steps: Whole = 101
 
 
@@ -110,7 +110,7 @@ class ObjaThresh(Schedule):
     """Bounds of the amplitude."""
 
     relax: Share = 0.0
-    thresh: Annotated[list[float], Field(min_length=2, max_length=2)] = [0.96, 1.04]
+    thresh: Annotated[list[float], Field(min_length=2, max_length=2)] = Field([0.96, 1.04])
 
 
 class ObjpPostiv(Schedule):

@@ -77,7 +77,7 @@ class MeasResample(Params):
     """Resampling of the patterns."""
 
     mode: Where | None = "on_the_fly"
-    scale_factors: Annotated[list[float], Field(min_length=2, max_length=2)] = [2, 2]
+    scale_factors: Annotated[list[float], Field(min_length=2, max_length=2)] = Field([2, 2])
 
 
 class MeasRemoveNegValues(_WithValue):
@@ -136,10 +136,10 @@ class ObjZPad(Params):
 
     pad_layers: Annotated[
         list[Annotated[int, Field(ge=0)] | None], Field(min_length=2, max_length=2)
-    ] = [0, 0]
+    ] = Field([0, 0])
     pad_types: Annotated[
         list[Literal["vacuum", "mean", "edge"]], Field(min_length=2, max_length=2)
-    ] = ["vacuum", "vacuum"]
+    ] = Field(["vacuum", "vacuum"])
 
 
 class ObjZResample(Params):
@@ -165,7 +165,7 @@ class TiltParams(Params):
     tilt_type: Literal["all", "each"] = "all"
     init_tilts: Annotated[
         list[Annotated[list[float], Field(min_length=2, max_length=2)]], Field(min_length=1)
-    ] = [[0, 0]]
+    ] = Field([[0, 0]])
 
 
 class InitParams(Params):
@@ -175,7 +175,7 @@ class InitParams(Params):
     probe_illum_type: Literal["electron", "xray"] = "electron"
     probe_kv: Positive | None = None
     probe_conv_angle: Positive | None = None
-    probe_aberrations: dict[str, float] = {}
+    probe_aberrations: dict[str, float] = Field({})
     beam_kev: float | None = None
     probe_dRn: float | None = None
     probe_Rn: float | None = None
@@ -189,7 +189,7 @@ class InitParams(Params):
     pos_scan_step_size: Positive
     meas_calibration: MeasCalibration = Field(default_factory=MeasCalibration)
     probe_pmode_max: Whole = 4
-    probe_pmode_init_pows: Annotated[list[Share], Field(min_length=1)] = [0.02]
+    probe_pmode_init_pows: Annotated[list[Share], Field(min_length=1)] = Field([0.02])
     obj_omode_max: Whole = 1
     obj_omode_init_occu: ObjOmodeInitOccu = Field(default_factory=ObjOmodeInitOccu)
     obj_Nlayer: Whole

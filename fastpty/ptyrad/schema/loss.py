@@ -50,7 +50,7 @@ class LossSimlar(Params):
     state: bool = False
     weight: NonNegative = 0.1
     obj_type: Literal["amplitude", "phase", "both"] = "both"
-    scale_factor: Annotated[list[float], Field(min_length=3, max_length=3)] = [1.0, 1.0, 1.0]
+    scale_factor: Annotated[list[float], Field(min_length=3, max_length=3)] = Field([1.0, 1.0, 1.0])
     blur_std: NonNegative = 1.0
 
 

@@ -32,7 +32,7 @@ class OptimizerParams(Params):
         "SGD",
     ] = "Adam"
     # PtyRAD's own pages write null for none.
-    configs: dict[str, Any] | None = {}
+    configs: dict[str, Any] | None = Field({})
     load_state: str | None = None
 
 
@@ -54,7 +54,7 @@ class SchedulerParams(Params):
         "OneCycleLR",
         "CosineAnnealingWarmRestarts",
     ]
-    configs: dict[str, Any] = {}
+    configs: dict[str, Any] = Field({})
     load_state: str | None = None
     step_unit: Literal["iter", "batch"] = "iter"
 

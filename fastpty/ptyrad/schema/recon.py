@@ -73,9 +73,11 @@ class BatchSize(Params):
 class ResultModes(Params):
     """Forms of the images."""
 
-    obj_dim: Annotated[list[Annotated[int, Field(ge=2, le=4)]], Field(min_length=1)] = [2, 3, 4]
-    FOV: Annotated[list[Literal["full", "crop"]], Field(min_length=1)] = ["crop"]
-    bit: Annotated[list[Literal["raw", "32", "16", "8"]], Field(min_length=1)] = ["8"]
+    obj_dim: Annotated[list[Annotated[int, Field(ge=2, le=4)]], Field(min_length=1)] = Field(
+        [2, 3, 4]
+    )
+    FOV: Annotated[list[Literal["full", "crop"]], Field(min_length=1)] = Field(["crop"])
+    bit: Annotated[list[Literal["raw", "32", "16", "8"]], Field(min_length=1)] = Field(["8"])
 
 
 class CompilerConfigs(Params):
@@ -85,25 +87,22 @@ class CompilerConfigs(Params):
     fullgraph: bool = False
     dynamic: bool | None = None
     backend: Literal["inductor", "cudagraphs", "ipex", "onnxrt"] = "inductor"
-    mode: Literal[
-        "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"
-    ] = "default"
+    mode: Literal["default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"] = (
+        "default"
+    )
     options: dict[str, Any] | None = None
 
 
 class ConvergenceMonitor(Params):
     """How the change of the unknowns is followed."""
 
-    tensors: Annotated[list[Tensor], Field(min_length=1)] = [
-        "obja",
-        "objp",
-        "probe",
-        "probe_pos_shifts",
-    ]
+    tensors: Annotated[list[Tensor], Field(min_length=1)] = Field(
+        ["obja", "objp", "probe", "probe_pos_shifts"]
+    )
     every_n_iters: Whole | None = None
     percentile_range: Annotated[
         list[Annotated[float, Field(ge=0, le=100)]], Field(min_length=2, max_length=2)
-    ] = [15.0, 85.0]
+    ] = Field([15.0, 85.0])
 
     @field_validator("percentile_range")
     @classmethod
@@ -122,13 +121,13 @@ class ReconParams(Params):
     GROUP_MODE: Literal["random", "sparse", "compact", "hilbert", "fps"] = "random"
     SAVE_ITERS: Whole | None = 10
     output_dir: str = "output/"
-    recon_dir_affixes: list[Affix] = ["default"]
+    recon_dir_affixes: list[Affix] = Field(["default"])
     prefix_time: bool | str | None = "date"
     prefix: str = ""
     postfix: str = ""
-    save_result: list[Saved] = ["model", "objp"]
+    save_result: list[Saved] = Field(["model", "objp"])
     result_modes: ResultModes = Field(default_factory=ResultModes)
-    selected_figs: list[Figure] = ["convergence", "forward", "probe_r_amp", "pos"]
+    selected_figs: list[Figure] = Field(["convergence", "forward", "probe_r_amp", "pos"])
     copy_params: bool = True
     compiler_configs: CompilerConfigs | None = Field(default_factory=CompilerConfigs)
     convergence_monitor: ConvergenceMonitor | None = Field(default_factory=ConvergenceMonitor)

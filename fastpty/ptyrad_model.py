@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 import fastpty
 from fastpty.atomic import atomic_hdf5
 from fastpty.errors import DataError, FastptyError
-from fastpty.optics import axial_wavenumber
 from fastpty.results import History, Results
 
 __all__ = ["is_model", "read_model", "tilt_count", "write_model"]
@@ -222,7 +221,7 @@ def _one_thickness(results: Results) -> float:
         low, high = float(np.min(results.thickness)), float(np.max(results.thickness))
         raise FastptyError(
             "thickness",
-            f"differs from gap to gap ({low:.4g} to {high:.4g} Angstrom); PtyRAD knows one for all.",
+            f"goes from {low:.4g} to {high:.4g} Angstrom; PtyRAD knows one for all gaps.",
         )
     return mean
 
@@ -230,11 +229,10 @@ def _one_thickness(results: Results) -> float:
 def _propagator(
     window: tuple[int, ...], pixel: float, wavelength: float, thickness: float
 ) -> NDArray[np.complex64]:
-    """PtyRAD keeps the constant phase ``exp(i k dz)``."""
-    shape = (window[0], window[1])
-    chi, passes = axial_wavenumber(shape, wavelength=wavelength, pixel_size=pixel)
-    wave = np.exp(1j * thickness * (chi + 2 * np.pi / wavelength)) * passes
-    return np.asarray(wave, np.complex64)
+    """``exp(i dz sqrt(k^2 - K^2))`` in corner order; PtyRAD keeps the constant phase."""
+    y, x = (np.fft.fftfreq(n, pixel) for n in window)
+    along = np.sqrt(np.maximum(wavelength**-2 - y[:, None] ** 2 - x**2, 0.0))
+    return np.exp(2j * np.pi * thickness * along).astype(np.complex64)
 
 
 def _write(group: h5py.Group, content: dict[str, Any]) -> None:
