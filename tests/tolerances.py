@@ -51,6 +51,21 @@ BOUNDS = {
     # times as much.
     "single intensity": 2e-6,
     "single gradient": 1e-5,
+    # A thickness, an occupancy or an aberration that some dozen iterations find on noiseless
+    # patterns of a known object: what the last learning rate leaves; it finds 3e-3 at the most.
+    "known object": 1e-2,
+    # The same for a tilt, in mrad; it finds 0.03.
+    "tilt": 0.3,
+    # PtyRAD's formulas in double precision, as 2-norms. It propagates with the phase dz sqrt(k^2 -
+    # K^2) of 4000 rad, which leaves 1e-12 of the double's 2e-16.
+    "ptyrad": 1e-11,
+    # Where it adds 1e-8 to a divisor or a radius, or propagates by single precision all the same.
+    "ptyrad offset": 2e-7,
+    # The same as it runs, in single precision: it finds 1e-6.
+    "ptyrad single": 5e-6,
+    # Where it fits the thickness it makes that phase in single precision, good to 2e-4 rad; what
+    # it propagates further than a slice is as good at best. It finds 6e-4.
+    "ptyrad thickness": 2e-3,
     # What thousands of steps of an iteration leave, whose error falls as one over their number.
     "converged": 1e-3,
     # A modulation at the frequencies of a raster of 12 x 12 positions: what the soft border of the
