@@ -15,21 +15,8 @@ __all__ = ["map_object", "map_probe", "map_start", "map_tilt"]
 
 
 def map_object(init: InitParams, native: Native) -> None:
-    """Slices and object modes.
-
-    Raises
-    ------
-    ConfigError : slices of a loaded object that are to be cut or added.
-    """
+    """Slices and object modes, as PtyRAD's steps on the object leave them."""
     slices, thickness = init.obj_Nlayer, init.obj_slice_thickness
-    loaded = init.obj_source == "PtyRAD"
-    for name in ("obj_z_crop", "obj_z_pad"):
-        if loaded and getattr(init, name) is not None:
-            raise ConfigError(
-                f"init_params.{name}",
-                "changes the slices of an object that is loaded, which is not possible here.",
-                "Leave it out; a loaded object can be resampled along the beam as a whole.",
-            )
     if init.obj_z_crop is not None:
         slices = len(range(slices)[slice(*init.obj_z_crop)])
     if init.obj_z_pad is not None:
@@ -87,10 +74,10 @@ def map_probe(init: InitParams, native: Native, paths: Paths) -> None:
             "Save it as [modes, Ny, Nx] in an npy or HDF5 file, take probe_source: simu, and after "
             "fastpty convert name it in probe.start.",
         )
-    if init.probe_z_shift and init.probe_source != "simu":
+    if init.probe_z_shift and init.probe_source == "py4DSTEM":
         raise ConfigError(
             "init_params.probe_z_shift",
-            f"is {init.probe_z_shift:g}, but a probe that is loaded is taken as it stands.",
+            f"is {init.probe_z_shift:g}, but a probe of py4DSTEM's is taken as it stands.",
             "Leave it out.",
         )
     if init.probe_permute is not None:
@@ -169,8 +156,22 @@ def map_start(init: InitParams, native: Native, paths: Paths) -> None:
             )
     native.put("start.file", paths.absolute(first, path), first)
     native.put("start.take", list(files), first)
-    if init.obj_z_resample is not None and "object" in files:
-        native.put("start.resample_z", True, "init_params.obj_z_resample")
+    if "object" in files:
+        _start_depth(init, native)
+    if "probe" in files and init.probe_z_shift:
+        native.put("start.move_probe", init.probe_z_shift, "init_params.probe_z_shift")
     if "tilt" in files:
         each = tilt_count(Path(native.content["start"]["file"])) != 1
         native.put("object.tilt_per", "position" if each else "scan", "init_params.tilt_source")
+
+
+def _start_depth(init: InitParams, native: Native) -> None:
+    if init.obj_z_crop is not None:
+        first, end, _ = slice(*init.obj_z_crop).indices(init.obj_Nlayer)
+        native.put("start.crop_z", [first, end], "init_params.obj_z_crop")
+    if init.obj_z_pad is not None:
+        layers = [count or 0 for count in init.obj_z_pad.pad_layers]
+        native.put("start.pad_z", layers, "init_params.obj_z_pad.pad_layers")
+        native.put("start.pad_with", init.obj_z_pad.pad_types, "init_params.obj_z_pad.pad_types")
+    if init.obj_z_resample is not None:
+        native.put("start.resample_z", True, "init_params.obj_z_resample")
