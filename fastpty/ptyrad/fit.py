@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import os
 from typing import Any
 
+import torch
+
+from fastpty.config.optimisers import options_of
 from fastpty.errors import ConfigError
 from fastpty.ptyrad.native import Native
 from fastpty.ptyrad.preparation import Shape
 from fastpty.ptyrad.rates import schedule_of
-from fastpty.ptyrad.schema import InitParams, ModelParams, PtyRADParams, ReconParams
+from fastpty.ptyrad.schema import (
+    ConvergenceMonitor,
+    InitParams,
+    ModelParams,
+    PtyRADParams,
+    ReconParams,
+)
 
 __all__ = ["map_batches", "map_optimiser", "map_output", "map_rates"]
 
@@ -23,8 +33,6 @@ _UNKNOWNS = {
     "obj_tilts": "tilt",
     "slice_thickness": "thickness",
 }
-# Arguments of torch's optimisers that decide how a step is computed, not what it is.
-_HOW = ("foreach", "fused", "capturable", "differentiable")
 _SPARSE = ("sparse", "hilbert", "fps")
 # PtyRAD's figures that are drawn, each as some figure of fastpty's.
 _DRAWN = {"loss", "forward", "probe_r_amp", "pos", "convergence", "convergence_full", "all"}
@@ -44,12 +52,17 @@ def map_optimiser(model: ModelParams, native: Native) -> None:
     name = "NAdam" if section.name == "Nadam" else section.name
     native.put("optimise.optimiser.name", name, f"{origin}.name")
     for key, value in (section.configs or {}).items():
-        if key in _HOW:
-            native.note(f"{origin}.configs.{key}", "is ignored: the steps stay the same.")
-        elif key == "lr":
-            native.note(f"{origin}.configs.lr", "is ignored: the rates are those of update_params.")
+        if key in _not_offered(name):
+            native.note(f"{origin}.configs.{key}", "is ignored: it is no option of a fit's.")
         else:
             native.put(f"optimise.optimiser.{key}", value, f"{origin}.configs.{key}")
+    if name == "LBFGS":
+        native.put("optimise.accumulate", 1, f"{origin}.name")
+        native.note(
+            f"{origin}.name",
+            "is LBFGS: a step comes from all patterns, and the rates of update_params are the scales "
+            "of the unknowns beside each other; PtyRAD takes the least rate for all.",
+        )
     scheduler = model.scheduler_params
     loads = ((origin, section), ("model_params.scheduler_params", scheduler))
     for field, holder in loads:
@@ -59,6 +72,14 @@ def map_optimiser(model: ModelParams, native: Native) -> None:
                 "is not read: fastpty recon --resume goes on with the state of its own runs.",
             )
     native.put("detector.blur", model.detector_blur_std or 0.0, "model_params.detector_blur_std")
+
+
+def _not_offered(name: str) -> set[str]:
+    """Arguments of torch's optimiser that are the engine's business, or the rates'."""
+    optimiser = getattr(torch.optim, name, None)
+    if optimiser is None:
+        return set()
+    return set(inspect.signature(optimiser).parameters) - set(options_of(name))
 
 
 def map_rates(params: PtyRADParams, native: Native) -> None:
@@ -153,6 +174,12 @@ def map_output(init: InitParams, recon: ReconParams, native: Native, stem: str) 
             f"{', '.join(missing)}: not among the figures that are drawn.",
         )
     _tiff(init, recon, native)
+    monitor = recon.convergence_monitor
+    if monitor is not None and monitor != ConvergenceMonitor():
+        native.note(
+            "recon_params.convergence_monitor",
+            "is not used: the change of every unknown is in the history anyway.",
+        )
 
 
 def _tiff(init: InitParams, recon: ReconParams, native: Native) -> None:

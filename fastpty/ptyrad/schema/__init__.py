@@ -6,10 +6,11 @@ from fastpty.ptyrad.schema.file import PtyRADParams
 from fastpty.ptyrad.schema.init import FilePathWithKey, InitParams, TiltParams
 from fastpty.ptyrad.schema.loss import LossParams
 from fastpty.ptyrad.schema.model import ModelParams, UpdateParam
-from fastpty.ptyrad.schema.recon import ReconParams
+from fastpty.ptyrad.schema.recon import ConvergenceMonitor, ReconParams
 
 __all__ = [
     "ConstraintParams",
+    "ConvergenceMonitor",
     "FilePathWithKey",
     "InitParams",
     "LossParams",

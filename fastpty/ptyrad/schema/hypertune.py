@@ -25,7 +25,9 @@ class SamplerParams(Params):
         "QMCSampler",
         "BruteForceSampler",
     ] = "TPESampler"
-    configs: dict[str, Any] | None = None
+    configs: dict[str, Any] | None = Field(
+        {"multivariate": True, "group": True, "constant_liar": True}
+    )
 
 
 class PrunerParams(Params):
@@ -39,7 +41,7 @@ class PrunerParams(Params):
         "HyperbandPruner",
         "ThresholdPruner",
     ] = "HyperbandPruner"
-    configs: dict[str, Any] | None = None
+    configs: dict[str, Any] | None = Field({"min_resource": 5, "reduction_factor": 2})
 
 
 class TuneParam(Params):

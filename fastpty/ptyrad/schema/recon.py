@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from fastpty.ptyrad.schema.base import Params, Whole
 
-__all__ = ["ReconParams"]
+__all__ = ["ConvergenceMonitor", "ReconParams"]
 
 Affix = Literal[
     "minimal",
