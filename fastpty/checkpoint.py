@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 from dataclasses import asdict
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ _FREE_FIELDS = (
     "data.mask.path",
     "scan.positions.path",
     "probe.start.path",
+    "preprocess.*.path",
     "object.tilts.path",
     "start.file",
 )
@@ -178,7 +180,7 @@ def _same_config(now: dict[str, Any], then: dict[str, Any]) -> None:
     changed = {
         name: values
         for name, values in _differing(now, then).items()
-        if not any(name == free or name.startswith(f"{free}.") for free in _FREE_FIELDS)
+        if not any(fnmatchcase(name, free) or name.startswith(f"{free}.") for free in _FREE_FIELDS)
     }
     if changed:
         found = ", ".join(f"{a!r} instead of {b!r}" for a, b in changed.values())
@@ -197,4 +199,19 @@ def _differing(now: Any, then: Any, prefix: str = "") -> dict[str, tuple[Any, An
             for key in sorted(now.keys() | then.keys())
             for name, values in _differing(now.get(key), then.get(key), f"{prefix}{key}.").items()
         }
+    if _are_lists_of_sections(now, then):
+        return {
+            name: values
+            for number, pair in enumerate(zip(now, then, strict=True))
+            for name, values in _differing(*pair, f"{prefix}{number}.").items()
+        }
     return {} if now == then else {prefix.rstrip("."): (now, then)}
+
+
+def _are_lists_of_sections(now: Any, then: Any) -> bool:
+    return (
+        isinstance(now, list)
+        and isinstance(then, list)
+        and len(now) == len(then)
+        and all(isinstance(item, dict) for item in [*now, *then])
+    )

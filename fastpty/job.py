@@ -76,6 +76,9 @@ def _with_absolute_paths(config: ReconConfig, folder: Path) -> ReconConfig:
         "probe.start": config.probe.start,
         "object.tilts": config.object.tilts,
     }
+    for number, step in enumerate(config.preprocess):
+        files = {name: value for name, value in step if isinstance(value, ArrayFile)}
+        sections |= {f"preprocess.{number}.{step.step}.{n}": file for n, file in files.items()}
     for name, section in sections.items():
         if section is not None:
             section.path = absolute(f"{name}.path", section.path)

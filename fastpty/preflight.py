@@ -35,8 +35,12 @@ class Finding:
 
 
 def preflight(run: Reconstruction) -> list[Finding]:
-    """Memory, sampling, overlap, canvas, dose, as they follow from config and data."""
-    findings = [_patterns(run), _sampling(run)]
+    """What the steps on the data did; then memory, sampling, overlap, canvas and dose."""
+    findings = [
+        Finding("preprocess", f"{step.name}: {step.text}", step.warning)
+        for step in run.measurements.steps
+    ]
+    findings += [_patterns(run), _sampling(run)]
     if run.config.beam is not None:
         findings.append(_disc(run))
     findings += [_probe(run), _canvas(run), _memory(run)]
@@ -53,14 +57,17 @@ def _patterns(run: Reconstruction) -> Finding:
     scan = run.measurements.scan_shape
     layout = f"{scan[0]} x {scan[1]} scan" if scan else f"{count} positions"
     total = float(patterns.mean.sum())
-    text = f"{layout}, {ny} x {nx} px, {total:.3g} counts in the mean pattern"
+    text = (
+        f"{layout}, {ny} x {nx} px, {total:.3g} counts in the mean pattern, "
+        f"{patterns.dtype.name} in {_gib(patterns.nbytes)}"
+    )
     hot = _hot_pixels(patterns.mean)
     if not hot:
         return Finding("patterns", text)
     return Finding(
         "patterns",
         text,
-        f"{hot} pixels are over {HOT:g} times brighter than all around them: hot? see data.mask",
+        f"{hot} pixels are over {HOT:g} times brighter than all around them: hot? see hot_pixels",
     )
 
 

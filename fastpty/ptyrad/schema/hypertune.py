@@ -25,9 +25,7 @@ class SamplerParams(Params):
         "QMCSampler",
         "BruteForceSampler",
     ] = "TPESampler"
-    configs: dict[str, Any] | None = Field(
-        {"multivariate": True, "group": True, "constant_liar": True}
-    )
+    configs: dict[str, Any] | None = None
 
 
 class PrunerParams(Params):
@@ -41,7 +39,7 @@ class PrunerParams(Params):
         "HyperbandPruner",
         "ThresholdPruner",
     ] = "HyperbandPruner"
-    configs: dict[str, Any] | None = Field({"min_resource": 5, "reduction_factor": 2})
+    configs: dict[str, Any] | None = None
 
 
 class TuneParam(Params):
