@@ -60,8 +60,8 @@ def map_optimiser(model: ModelParams, native: Native) -> None:
         native.put("optimise.accumulate", 1, f"{origin}.name")
         native.note(
             f"{origin}.name",
-            "is LBFGS: a step comes from all patterns, and the rates of update_params are scales of "
-            "the unknowns beside each other; PtyRAD takes the least rate for all.",
+            "is LBFGS: a step comes from all patterns, and the rates of update_params are scales "
+            "of the unknowns beside each other; PtyRAD takes the least rate for all.",
         )
     scheduler = model.scheduler_params
     loads = ((origin, section), ("model_params.scheduler_params", scheduler))
