@@ -90,7 +90,7 @@ def _raw(section: FilePathWithKey, init: InitParams, native: Native) -> None:
 
 def _axes(init: InitParams, native: Native) -> None:
     order = init.meas_permute
-    if order is not None and order != sorted(order):
+    if order is not None and order != list(range(len(order))):
         names = {3: ("n", "y", "x"), 4: ("slow", "fast", "y", "x")}.get(len(order))
         if names is None or sorted(order) != list(range(len(order))):
             raise ConfigError(
@@ -206,7 +206,7 @@ def _transform(init: InitParams, native: Native) -> None:
     back = -math.radians(rotation)
     unturned = _turn(back) @ scan_matrix(flips, values)
     # Roundings of zero would read as angles.
-    matrix = np.round(unturned, 12) + 0.0
+    matrix = np.round(unturned, 15) + 0.0
     native.put("scan.rotation_deg", rotation, origin)
     native.put("scan.affine", matrix.tolist(), origin)
 
