@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +208,9 @@ def _summary(run: Reconstruction, results: Results, output: Path) -> dict[str, A
         "iterations": run.iteration,
         "loss": results.history.loss[-1] if results.history.loss else None,
         "terms": {k: v[-1] for k, v in results.history.terms.items()},
+        "change": {k: v[-1] for k, v in results.history.change.items()},
+        "passes": sum(results.history.passes),
+        "stages": [asdict(ending) for ending in run.endings()],
         "r_factor": results.r_factor,
         "seconds": sum(seconds),
         "seconds_per_iteration": float(np.median(seconds)) if seconds else None,
@@ -239,6 +242,10 @@ def _print_summary(summary: dict[str, Any], console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    stages = summary["stages"]
+    if len(stages) > 1 or stages[0]["ended"] == "converged":
+        for stage in stages:
+            console.print(stage["text"], highlight=False, soft_wrap=True)
     if "truth" in summary:
         truth = summary["truth"]
         console.print(

@@ -54,7 +54,11 @@ class History:
     the wall time of the iteration; ``displacement`` is the mean distance of the positions from
     their start, in pixels; ``leakage`` holds what of the object belongs to the probe or to the
     scan, by name (docs/constraints.md); ``lr`` is the learning rate with which each unknown moved,
-    0 where it did not.
+    0 where it did not. ``terms`` are 0 where the loss of a stage has no such term.
+
+    ``stage`` is the number of the iteration's stage, from 0 as in the config; ``passes`` is how
+    often its patterns were passed over; ``change`` is by how much each unknown has changed,
+    ``|x' - x| / |x'|`` with 2-norms, of positions the root mean square displacement in pixels.
 
     ``unknowns`` holds the few numbers that sum up each of these unknowns if it is free at any
     time: ``tilt`` (y, x) in mrad, the mean over the positions; ``tilt_spread``, their standard
@@ -74,6 +78,9 @@ class History:
     lr: dict[str, list[float]] = field(default_factory=dict)
     unknowns: dict[str, list[list[float]]] = field(default_factory=dict)
     constraints: dict[str, list[float]] = field(default_factory=dict)
+    stage: list[int] = field(default_factory=list)
+    passes: list[int] = field(default_factory=list)
+    change: dict[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass
@@ -286,7 +293,9 @@ def _write_history(group: h5py.Group, history: History) -> None:
         ("displacement", history.displacement, "px"),
     ):
         group.create_dataset(name, data=np.asarray(values, np.float64)).attrs["units"] = unit
-    for kind in ("terms", "leakage", "lr", "unknowns", "constraints"):
+    for name, numbers in (("stage", history.stage), ("passes", history.passes)):
+        group.create_dataset(name, data=np.asarray(numbers, np.int64))
+    for kind in ("terms", "leakage", "lr", "change", "unknowns", "constraints"):
         for name, values in getattr(history, kind).items():
             item = group.create_dataset(f"{kind}/{name}", data=np.asarray(values, np.float64))
             if kind == "unknowns":
@@ -297,6 +306,13 @@ def _read_history(group: h5py.Group) -> History:
     def by_name(name: str) -> dict[str, list[Any]]:
         return {key: item[()].tolist() for key, item in group.get(name, {}).items()}
 
+    loss = group["loss"][()].tolist()
+
+    def numbers(name: str, before: int) -> list[int]:
+        """What files that were written before there were stages do not say."""
+        found: list[int] = group[name][()].tolist() if name in group else [before] * len(loss)
+        return found
+
     changes = {
         f"{constraint}/{unknown}": item[()].tolist()
         for constraint, unknowns in group.get("constraints", {}).items()
@@ -304,7 +320,7 @@ def _read_history(group: h5py.Group) -> History:
     }
 
     return History(
-        group["loss"][()].tolist(),
+        loss,
         group["seconds"][()].tolist(),
         by_name("terms"),
         group["displacement"][()].tolist(),
@@ -312,6 +328,9 @@ def _read_history(group: h5py.Group) -> History:
         by_name("lr"),
         by_name("unknowns"),
         changes,
+        numbers("stage", 0),
+        numbers("passes", 1),
+        by_name("change"),
     )
 
 

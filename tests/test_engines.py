@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fastpty import reference
-from fastpty.engines import gradient
+from fastpty.engines import passes
 from fastpty.loss.misfit import FLOOR
 from fastpty.recon import Reconstruction
 from tests.recon_cases import PIXEL, Tiny, make_tiny, tiny_run
@@ -146,13 +146,13 @@ def test_nothing_free_is_no_error(tiny: Tiny) -> None:
 def _orders(monkeypatch: pytest.MonkeyPatch, run: Reconstruction, iterations: int) -> list[Any]:
     """The batches of each iteration, as the forward model is asked for them."""
     seen: list[list[int]] = []
-    simulate = gradient.simulate_patterns
+    simulate = passes.simulate_patterns
 
     def recorded(model: Any, index: torch.Tensor) -> torch.Tensor:
         seen.append(index.tolist())
         return simulate(model, index)
 
-    monkeypatch.setattr(gradient, "simulate_patterns", recorded)
+    monkeypatch.setattr(passes, "simulate_patterns", recorded)
     orders = []
     for iteration in range(1, iterations + 1):
         seen.clear()
@@ -189,7 +189,7 @@ def test_the_loss_is_the_sum_of_its_weighted_terms(tiny: Tiny) -> None:
     assert report.terms["sparse"] == pytest.approx(0.3 * 0.25, rel=rel)
     everything = torch.arange(30)
     measured = run.measurements.patterns.batch(everything).sqrt()
-    simulated = gradient.simulate_patterns(run.model, everything).sqrt()
+    simulated = passes.simulate_patterns(run.model, everything).sqrt()
     misfit = (simulated - measured).square().mean((1, 2)).sqrt() / measured.mean((1, 2))
     assert report.terms["gaussian"] == pytest.approx(2 * float(misfit.mean()), rel=rel)
 
@@ -222,7 +222,7 @@ def test_a_short_last_batch_counts_by_its_patterns(
     losses = []
     for batch in map(torch.tensor, batches):
         measured = run.measurements.patterns.batch(batch).sqrt()
-        misfit = gradient.simulate_patterns(run.model, batch).sqrt() - measured
+        misfit = passes.simulate_patterns(run.model, batch).sqrt() - measured
         losses.append(float(misfit.square().mean().sqrt() / measured.mean()))
     rel = tolerance("chain", torch.float32)["rtol"]
     assert losses[0] != pytest.approx(losses[1], rel=rel)

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import types
 import typing
+from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import InitErrorDetails
 
 __all__ = [
     "Iteration",
@@ -15,6 +24,7 @@ __all__ = [
     "Section",
     "Switchable",
     "item_sections_of",
+    "refuse",
     "sections_of",
     "variants_of",
 ]
@@ -86,3 +96,18 @@ def _holds_bool(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return any(_holds_bool(item) for item in value)
     return isinstance(value, bool)
+
+
+def refuse(faults: Mapping[tuple[str | int, ...], tuple[str, Any]]) -> None:
+    """Findings in places that the schema does not know, as pydantic reports its own.
+
+    Parameters
+    ----------
+    faults : place -> (what is wrong, the value found); none raises nothing.
+    """
+    if faults:
+        details: list[InitErrorDetails] = [
+            {"type": "value_error", "loc": place, "input": value, "ctx": {"error": text}}
+            for place, (text, value) in faults.items()
+        ]
+        raise ValidationError.from_exception_data("config", details)

@@ -7,9 +7,11 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from fastpty.config.base import Section
+from fastpty.config.convergence import ConvergenceConfig
 from fastpty.config.data import BeamConfig, CalibrationConfig, DataConfig, ScanConfig
 from fastpty.config.model import DetectorConfig, ObjectConfig, ProbeConfig, StartConfig
 from fastpty.config.optimise import UNKNOWNS
+from fastpty.config.plan import Stage, StageConfig, resolve_stages, with_ends
 from fastpty.config.preprocess import StepConfig
 from fastpty.config.solve import ConstraintsConfig, LossConfig, OptimiseConfig, OutputConfig
 
@@ -42,12 +44,40 @@ class ReconConfig(Section):
         default_factory=ConstraintsConfig, description="applied at the end of an iteration"
     )
     optimise: OptimiseConfig = Field(default_factory=OptimiseConfig, description="how")
+    convergence: ConvergenceConfig = Field(
+        default_factory=ConvergenceConfig, description="when a stage may end early"
+    )
+    plan: list[StageConfig] = Field(
+        [],
+        description="stages, one after the other: {name, iterations, scan, optimise, loss, "
+        "constraints}; []: one",
+    )
     output: OutputConfig = Field(default_factory=OutputConfig, description="what is written")
     truth: str | None = Field(
         None, description="simulated data file; phase and positions are compared with its truth"
     )
     seed: int = Field(0, description="of the shuffling; the same seed repeats the same run")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda if there is one")
+
+    @property
+    def stages(self) -> list[Stage]:
+        """The stages of the run, whole: those of the plan, or the one that the sections are."""
+        return resolve_stages(self.plan, self.optimise, self.loss, self.constraints)
+
+    @property
+    def iterations(self) -> int:
+        """Of all stages, if none ends early."""
+        return sum(stage.iterations for stage in self.stages)
+
+    @model_validator(mode="after")
+    def _decays_end(self) -> ReconConfig:
+        """First of all, as it finds what is wrong with a stage."""
+        stages = self.stages
+        if self.plan:
+            self.plan = [with_ends(*pair) for pair in zip(self.plan, stages, strict=True)]
+        else:
+            self.optimise = self.optimise.ending(self.optimise.iterations)
+        return self
 
     @model_validator(mode="after")
     def _units_agree(self) -> ReconConfig:
@@ -63,12 +93,13 @@ class ReconConfig(Section):
             raise ValueError("probe.start is needed with units: pixel (there is no beam section)")
         if self.object.slices > 1:
             raise ValueError(f"object.slices = {self.object.slices} needs units: angstrom")
-        support = self.constraints.probe_support
-        if support is not None and support.z_range is not None:
-            raise ValueError(
-                "constraints.probe_support.z_range must be null with units: pixel (there is no "
-                "wavelength to seek the focus with)"
-            )
+        for stage in self.stages:
+            support = stage.constraints.probe_support
+            if support is not None and support.z_range is not None:
+                raise ValueError(
+                    f"{stage.field}constraints.probe_support.z_range must be null with units: "
+                    "pixel (there is no wavelength to seek the focus with)"
+                )
         if self.probe.aberrations:
             raise ValueError(
                 "probe.aberrations has no meaning with units: pixel (there is no aperture); "
@@ -80,19 +111,22 @@ class ReconConfig(Section):
 
     def moves(self, unknown: str) -> bool:
         """Whether the run moves an unknown at any time."""
-        return self.optimise.parameter(unknown).lr > 0
+        return any(stage.optimise.parameter(unknown).lr > 0 for stage in self.stages)
 
     @model_validator(mode="after")
     def _what_moves_exists(self) -> ReconConfig:
-        for unknown in UNKNOWNS:
-            if self.moves(unknown) and (reason := self._missing(unknown)):
-                lr = self.optimise.parameter(unknown).lr
-                raise ValueError(f"optimise.{unknown}.lr = {lr:g} would do nothing: {reason}")
-        if self.constraints.smooth_tilt is not None and self.object.tilt_per != "position":
-            raise ValueError(
-                "constraints.smooth_tilt would do nothing: object.tilt_per is scan; set it to "
-                "position, or switch the constraint off"
-            )
+        for stage in self.stages:
+            for unknown in UNKNOWNS:
+                lr = stage.optimise.parameter(unknown).lr
+                if lr > 0 and (reason := self._missing(unknown)):
+                    raise ValueError(
+                        f"{stage.field}optimise.{unknown}.lr = {lr:g} would do nothing: {reason}"
+                    )
+            if stage.constraints.smooth_tilt is not None and self.object.tilt_per != "position":
+                raise ValueError(
+                    f"{stage.field}constraints.smooth_tilt would do nothing: object.tilt_per is "
+                    "scan; set it to position, or switch the constraint off"
+                )
         return self
 
     def _missing(self, unknown: str) -> str:

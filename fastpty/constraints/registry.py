@@ -14,6 +14,7 @@ from fastpty.config.constraints import (
     CustomConstraintConfig,
     resolve_call,
 )
+from fastpty.constraints.common import norm
 from fastpty.constraints.depth import recentre_depth
 from fastpty.constraints.filters import blur_xy, blur_z, lowpass_xy, missing_wedge, sparse_dct
 from fastpty.constraints.leakage import remove_leakage
@@ -108,8 +109,8 @@ def apply_constraints(
         before = {unknown: tensor.clone() for unknown, tensor in tensors.items()}
         action()
         for unknown, tensor in tensors.items():
-            size = _norm(before[unknown])
-            changes[f"{name}/{unknown}"] = _norm(before[unknown].sub_(tensor)) / size
+            size = norm(before[unknown])
+            changes[f"{name}/{unknown}"] = norm(before[unknown].sub_(tensor)) / size
 
     for name, constraint in CONSTRAINTS.items():
         section: ConstraintConfig | None = getattr(config, name)
@@ -123,15 +124,6 @@ def apply_constraints(
             action = partial(_apply_custom, model, entry, field)
             apply(f"custom.{index}", model.unknowns, action)
     return changes
-
-
-def _norm(tensor: torch.Tensor) -> torch.Tensor:
-    """2-norm in double precision; axis by axis, which is the same for any number of threads."""
-    squares = torch.view_as_real(tensor) if tensor.is_complex() else tensor
-    squares = squares.square()
-    while squares.ndim:
-        squares = squares.sum(dim=-1, dtype=torch.float64)
-    return squares.sqrt()
 
 
 def _apply_custom(model: Model, entry: CustomConstraintConfig, field: str) -> None:

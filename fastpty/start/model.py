@@ -158,12 +158,13 @@ def _tilt(
     section = config.object
     count = len(measurements.positions)
     each = section.tilt_per == "position"
-    if config.constraints.smooth_tilt is not None and measurements.scan_shape is None:
-        raise ConfigError(
-            "constraints.smooth_tilt",
-            f"needs a raster, but {measurements.source} has none.",
-            "Set data.scan_shape, or switch the constraint off.",
-        )
+    for stage in config.stages:
+        if stage.constraints.smooth_tilt is not None and measurements.scan_shape is None:
+            raise ConfigError(
+                f"{stage.field}constraints.smooth_tilt",
+                f"needs a raster, but {measurements.source} has none.",
+                "Set data.scan_shape, or switch the constraint off.",
+            )
     tilt: NDArray[np.generic]
     if earlier is not None and earlier.taken("tilt"):
         tilt = earlier.tilt(count, each)

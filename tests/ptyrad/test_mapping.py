@@ -184,9 +184,9 @@ STEPS: list[tuple[dict[str, Any], list[dict[str, Any]]]] = [
 @pytest.mark.parametrize(("given", "steps"), STEPS)
 def test_preprocessing(given: dict[str, Any], steps: list[dict[str, Any]]) -> None:
     found = at(native(init=given), "preprocess")
-    assert [{key: step[key] for key in wanted} for step, wanted in zip(found, steps, strict=True)] == (
-        steps
-    )
+    assert [
+        {key: step[key] for key in wanted} for step, wanted in zip(found, steps, strict=True)
+    ] == (steps)
 
 
 def test_steps_stand_in_ptyrads_order() -> None:
@@ -277,7 +277,9 @@ def test_a_loss(name: str, given: dict[str, Any], path: str, expected: tuple[flo
 
 
 def test_the_other_fields_of_losses() -> None:
-    assert at(native(loss={"loss_poissn": {"state": True, "eps": 1e-4}}), "loss.poisson.eps") == 1e-4
+    assert (
+        at(native(loss={"loss_poissn": {"state": True, "eps": 1e-4}}), "loss.poisson.eps") == 1e-4
+    )
     similar = {"state": True, "obj_type": "phase", "scale_factor": [1, 0.5, 0.25], "blur_std": 2}
     config = native(init={"obj_omode_max": 2}, loss={"loss_simlar": similar})
     assert at(config, "loss.similarity") == {

@@ -94,7 +94,11 @@ NOTED: list[tuple[dict[str, Any], str, str]] = [
         "--resume",
     ),
     (
-        {"model": {"scheduler_params": {"name": "CyclicLR", "configs": {"base_lr": 0, "max_lr": 1}}}},
+        {
+            "model": {
+                "scheduler_params": {"name": "CyclicLR", "configs": {"base_lr": 0, "max_lr": 1}}
+            }
+        },
         "model_params.scheduler_params",
         "cannot be expressed",
     ),
@@ -213,7 +217,11 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
         "init_params.probe_source",
         "not read",
     ),
-    ({"init": {"obj_source": "PtyShv", "obj_params": "a.mat"}}, "init_params.obj_source", "not read"),
+    (
+        {"init": {"obj_source": "PtyShv", "obj_params": "a.mat"}},
+        "init_params.obj_source",
+        "not read",
+    ),
     ({"init": {"tilt_source": "custom"}}, "init_params.tilt_source", "in memory"),
     (
         {
@@ -237,7 +245,11 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
         "init_params.probe_z_shift",
         "as it stands",
     ),
-    ({"init": {"probe_aberrations": {"defocus": 1, "C1": 2}}}, "init_params.probe_aberrations", "C10"),
+    (
+        {"init": {"probe_aberrations": {"defocus": 1, "C1": 2}}},
+        "init_params.probe_aberrations",
+        "C10",
+    ),
     ({"init": {"probe_aberrations": {"C61": 2}}}, "init_params.probe_aberrations", "unknown name"),
     ({"init": {"meas_permute": [0, 0, 1]}}, "init_params.meas_permute", "each once"),
     ({"init": {"meas_reshape": [-1, 12, 48]}}, "init_params.meas_reshape", "24, 24"),
@@ -326,7 +338,9 @@ def test_a_refusal(given: dict[str, Any], field: str, text: str) -> None:
     ],
 )
 def test_an_unknown_field(given: dict[str, Any], field: str, meant: str) -> None:
-    with pytest.raises(ConfigError, match=f"{field}: unknown key. Did you mean '{meant}'") as caught:
+    with pytest.raises(
+        ConfigError, match=f"{field}: unknown key. Did you mean '{meant}'"
+    ) as caught:
         converted(**given)
     assert caught.value.field == field
 

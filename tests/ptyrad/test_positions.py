@@ -46,9 +46,7 @@ def of_ptyrad(flips: list[int] | None, affine: list[float] | None) -> NDArray[np
 
 @pytest.mark.parametrize("affine", [None, [1.1, 0.05, 12.0, 3.0], [0.95, -0.1, -100.0, 0.0]])
 @pytest.mark.parametrize("flips", [None, *map(list, itertools.product([0, 1], repeat=3))])
-def test_flips_and_affine(
-    tiny: Tiny, flips: list[int] | None, affine: list[float] | None
-) -> None:
+def test_flips_and_affine(tiny: Tiny, flips: list[int] | None, affine: list[float] | None) -> None:
     given: dict[str, Any] = {
         "meas_params": {"path": str(tiny.folder / "tiny.h5"), "key": "data"},
         "meas_calibration": {"mode": "dx", "value": PIXEL},
