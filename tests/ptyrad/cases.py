@@ -36,7 +36,7 @@ _SECTIONS = {
 
 
 def changed(**sections: dict[str, Any]) -> dict[str, Any]:
-    """The smallest file with fields of ``init``, ``model``, ``loss``, ... in the place of its own."""
+    """The smallest file with other fields of ``init``, ``model``, ``loss``, ...."""
     content = copy.deepcopy(MINIMAL)
     for name, fields in sections.items():
         content.setdefault(_SECTIONS[name], {}).update(fields)
