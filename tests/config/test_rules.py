@@ -29,6 +29,7 @@ def test_the_smallest_configs_are_complete() -> None:
         ("beam.semiangle_mrad", "0"),
         ("calibration.pixel_size", "0"),
         ("scan.step", "0"),
+        ("scan.jitter_px", "-0.1"),
         ("object.slices", "0"),
         ("object.thickness", "0"),
         ("object.margin", "-1"),
