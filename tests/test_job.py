@@ -113,8 +113,12 @@ def test_the_copy_of_the_config_repeats_the_run(tiny: Tiny, tmp_path: Path) -> N
             "positions": {"path": "tiny.h5", "dataset": "positions_A", "unit": "angstrom"},
         },
         "probe": {"start": {"path": "tiny.h5", "dataset": "probe"}},
+        "object": {"tilt_per": "position", "tilts": {"path": "tilts.npy"}},
+        "start": {"file": "earlier/reconstruction.h5", "take": ["object"]},
         "truth": "tiny.h5",
     }
+    np.save(tiny.folder / "tilts.npy", np.ones((30, 2)))
+    _run(tiny, tiny.folder / "earlier")
     first, _ = _run(tiny, tmp_path / "first", **changes)
     copy = load_config(ReconConfig, tmp_path / "first" / "config.yaml")
     console = Console(file=io.StringIO())
