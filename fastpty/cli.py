@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from fastpty.config import ReconConfig
+    from fastpty.results import Results
 
 __all__ = ["app", "main"]
 
@@ -224,6 +225,49 @@ def init(
     except OSError as error:
         raise OutputError(str(target), f"cannot be written ({error}).") from error
     typer.echo(f"{target} written; look for FILL IN, then run: fastpty validate {target}")
+
+
+@app.command()
+def export(
+    source: Annotated[
+        Path, typer.Argument(help="folder of a run, or its reconstruction.h5", show_default=False)
+    ],
+    tiff: Annotated[bool, typer.Option("--tiff", help="images and stacks for ImageJ")] = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="folder; default: tiff beside the result")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="override a field: output.tiff.area=full"),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace earlier files")] = False,
+    debug: Debug = False,
+) -> None:
+    """Write a finished reconstruction in another program's format."""
+    from fastpty.results import read_results
+
+    if not tiff:
+        raise FastptyError("export", "is told no format.", "Add --tiff.")
+    path = source / "reconstruction.h5" if source.is_dir() else source
+    results = read_results(path)
+    _export_tiff(results, output or path.parent / "tiff", overrides or [], overwrite)
+
+
+def _export_tiff(results: Results, folder: Path, overrides: list[str], overwrite: bool) -> None:
+    """With the run's own ``output.tiff``, if its config had one, and ``overrides``."""
+    from fastpty.config.tiff import tiff_section
+    from fastpty.export import write_tiffs
+
+    section = tiff_section(results.config, overrides)
+    for name in section.images:
+        if (folder / f"{name}.tif").exists() and not overwrite:
+            raise OutputError(
+                str(folder),
+                f"holds an earlier {name}.tif.",
+                "Choose another folder with -o, or allow --overwrite.",
+            )
+    files = write_tiffs(results, folder, **section.model_dump())
+    typer.echo(f"{len(files)} files written to {folder}")
 
 
 @app.command()

@@ -415,3 +415,27 @@ def test_a_full_disk(run: Run, tiny: Tiny, tmp_path: Path, command: str) -> None
     assert "File too large" in done.stderr
     assert "Make room" in done.stderr
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_export(run: Run, tiny: Tiny, tmp_path: Path) -> None:
+    """A finished run, with what its config says, then with overrides elsewhere."""
+    import tifffile
+
+    config = write_config(tiny, "tiff.yaml", output={"tiff": {"images": ["phase_sum"]}})
+    assert run("recon", config).code == 0
+    folder = tmp_path / "output" / "tiff"
+    assert [path.name for path in (folder / "tiff").iterdir()] == ["phase_sum.tif"]
+    done = run("export", folder, "--tiff")
+    assert (done.code, "holds an earlier phase_sum.tif" in done.said) == (2, True)
+    assert run("export", folder, "--tiff", "--overwrite").code == 0
+    choice = ["--set", "output.tiff.area=full", "--set", "output.tiff.type=uint8"]
+    done = run("export", folder / "reconstruction.h5", "--tiff", "-o", tmp_path / "b", *choice)
+    assert done.code == 0, done.said
+    image = tifffile.imread(tmp_path / "b" / "phase_sum.tif")
+    assert image.shape == read_results(folder / "reconstruction.h5").phase.shape[2:]
+    assert image.dtype == np.uint8
+
+
+def test_export_needs_a_format(run: Run, tmp_path: Path) -> None:
+    done = run("export", tmp_path)
+    assert (done.code, "Add --tiff" in done.said) == (2, True)

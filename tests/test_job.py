@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,7 @@ def test_a_file_where_the_folder_should_be(tiny: Tiny, tmp_path: Path) -> None:
     assert (tmp_path / "output").read_text() == "a file"
 
 
-def _full(*args: object) -> None:
+def _full(*args: object, **options: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
@@ -195,6 +196,25 @@ def test_figures_that_find_no_room(
     assert report.finished
     assert _files(tmp_path) == WHOLE
     assert "No figures: " in said
+
+
+def test_tiff_files_that_find_no_room(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tifffile.imwrite", _full)
+    report, said = _run(tiny, tmp_path, output={"tiff": True})
+    assert report.finished
+    assert _files(tmp_path) == WHOLE
+    assert "No TIFF files: " in said
+
+
+def test_tifffile_is_missed_before_the_run(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tifffile", None)
+    with pytest.raises(FastptyError, match=r"output\.tiff: needs the package 'tifffile'"):
+        _run(tiny, tmp_path / "output", output={"tiff": True})
+    assert not (tmp_path / "output").exists()
 
 
 def test_a_truth_that_cannot_be_compared(tiny: Tiny, tmp_path: Path) -> None:

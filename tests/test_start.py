@@ -200,7 +200,7 @@ def test_missing_modes_are_grown_orthogonal(
             np.ones((20, 24)),
             1,
             DataError,
-            r"^probe.start: has shape \[20, 24\]; the patterns are \[24, 20\].",
+            r"^probe.start: has a probe of \[20, 24\] px; the patterns are \[24, 20\].",
         ),
         (np.ones(24), 1, DataError, "^probe.start: .*2-D or 3-D is needed"),
         (np.zeros(WINDOW), 1, DataError, "^probe.start: is zero everywhere in mode 0 of 1"),

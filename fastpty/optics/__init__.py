@@ -1,6 +1,7 @@
 """Optics: wavelength, grids, aberrated probes, propagators. Knows no files and no config."""
 
-from fastpty.optics.aberrations import Aberrations
+from fastpty.optics.aberration_basis import AberrationBasis, aberration_basis
+from fastpty.optics.aberrations import Aberrations, movable_aberrations
 from fastpty.optics.detector import detector_blur
 from fastpty.optics.grid import frequency_step, pixel_pair, spatial_frequencies
 from fastpty.optics.probe import aperture, focused_probe, hermite_modes
@@ -9,7 +10,9 @@ from fastpty.optics.source import source_points
 from fastpty.optics.wavelength import electron_wavelength, interaction_parameter
 
 __all__ = [
+    "AberrationBasis",
     "Aberrations",
+    "aberration_basis",
     "aperture",
     "axial_wavenumber",
     "detector_blur",
@@ -18,6 +21,7 @@ __all__ = [
     "frequency_step",
     "hermite_modes",
     "interaction_parameter",
+    "movable_aberrations",
     "pixel_pair",
     "propagator",
     "source_points",

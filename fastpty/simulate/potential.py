@@ -13,6 +13,8 @@ aliasing (Kirkland, ch. 6).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -90,10 +92,11 @@ def assign_slices(atoms: Structure, wanted: float) -> tuple[NDArray[np.int64], i
 
 def smeared_slices(
     atoms: Structure, wanted: float, shape: tuple[int, int], pixel: float
-) -> list[NDArray[np.float64]]:
+) -> Iterator[NDArray[np.float64]]:
     """Thermally smeared slices of one cell along the beam; each as in projected_potential."""
     index, count, _ = assign_slices(atoms, wanted)
-    return [projected_potential(atoms.select(index == i), shape, pixel) for i in range(count)]
+    for i in range(count):
+        yield projected_potential(atoms.select(index == i), shape, pixel)
 
 
 def frozen_slices(
@@ -103,28 +106,24 @@ def frozen_slices(
     shape: tuple[int, int],
     pixel: float,
     rng: np.random.Generator,
-) -> list[NDArray[np.float64]]:
+) -> Iterator[NDArray[np.float64]]:
     """One frozen-phonon configuration (Loane, Xu & Silcox, Acta Cryst. A47 (1991) 267).
 
     Every atom of every one of ``cells`` cells along the beam moves on its own (Einstein model)
     by a normal deviate of rms ``u`` along y and x. Motion along z would leave the projection of
     a slice unchanged, so there is none.
 
-    Returns
-    -------
-    potentials : ``cells`` times the slices of a cell, in the order in which the beam meets them.
+    Yields
+    ------
+    potential : ``cells`` times the slices of a cell, in the order in which the beam meets them.
     """
     index, count, _ = assign_slices(atoms, wanted)
-    slices = []
     for _ in range(cells):
         moved = atoms.positions.copy()
         moved[:, :2] += rng.normal(size=moved[:, :2].shape) * atoms.displacement[:, None]
         cell = Structure(atoms.numbers, moved, atoms.cell, atoms.displacement)
-        slices += [
-            projected_potential(cell.select(index == i), shape, pixel, smear=False)
-            for i in range(count)
-        ]
-    return slices
+        for i in range(count):
+            yield projected_potential(cell.select(index == i), shape, pixel, smear=False)
 
 
 def transmission_function(

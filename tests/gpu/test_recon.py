@@ -13,7 +13,7 @@ import torch
 pytest.importorskip("pydantic", reason="the config needs pydantic")
 
 from fastpty.checkpoint import read_checkpoint, write_checkpoint
-from fastpty.engines import gradient, graphs, optimisers
+from fastpty.engines import graphs, optimisers, passes
 from fastpty.measurements import patterns as patterns_module
 from fastpty.recon import Reconstruction
 from tests.recon_cases import Tiny, make_tiny, tiny_run
@@ -105,7 +105,7 @@ def test_every_optimiser(tiny: Tiny, device: torch.device, name: str) -> None:
     )
     assert_like(finish(found), finish(expected))
     assert found.history.lr == expected.history.lr
-    graphed = found.engine._graphed
+    graphed = found.engine._passes.graphed
     if device.type == "cuda":
         assert (graphed is not None) is optimisers.can_be_recorded(name)
     assert graphed is None or not graphed._failed
@@ -150,10 +150,10 @@ def test_windows_without_a_kernel(device: torch.device, tmp_path: Path) -> None:
 
 def test_small_batches_run_as_graphs(tiny: Tiny, cuda: torch.device) -> None:
     run = start(tiny, cuda)
-    assert run.engine._graphed is not None
+    assert run.engine._passes.graphed is not None
     finish(run)
-    assert not run.engine._graphed._failed
-    assert {shape[0] for _, shape in run.engine._graphed._graphs} == {6, 8}
+    assert not run.engine._passes.graphed._failed
+    assert {shape[0] for _, shape in run.engine._passes.graphed._graphs} == {6, 8}
     eager = start(tiny, cuda)
     eager.engine.record_with(None)
     assert_like(run, finish(eager))
@@ -169,14 +169,14 @@ def test_nothing_waits_within_an_iteration(
     for iteration in range(1, 6):  # until all graphs are recorded
         run.engine.run_iteration(iteration)
     waited: list[torch.device] = []
-    at_the_end = gradient.raise_device_errors
+    at_the_end = passes.raise_device_errors
 
     def may_wait(device: torch.device) -> None:
         torch.cuda.set_sync_debug_mode("default")
         waited.append(device)
         at_the_end(device)
 
-    monkeypatch.setattr(gradient, "raise_device_errors", may_wait)
+    monkeypatch.setattr(passes, "raise_device_errors", may_wait)
     torch.cuda.set_sync_debug_mode("error")
     run.engine.run_iteration(6)
     assert len(waited) == 1
@@ -189,7 +189,7 @@ def test_a_step_that_cannot_be_recorded(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """It waits for the device, which no recording may; the run is right all the same."""
-    simulate = gradient.simulate_patterns
+    simulate = passes.simulate_patterns
 
     def waiting(*arguments: Any) -> torch.Tensor:
         intensity = simulate(*arguments)
@@ -197,7 +197,7 @@ def test_a_step_that_cannot_be_recorded(
         return intensity
 
     expected = finish(start(tiny, cuda))
-    monkeypatch.setattr(gradient, "simulate_patterns", waiting)
+    monkeypatch.setattr(passes, "simulate_patterns", waiting)
     with caplog.at_level(logging.WARNING, logger="fastpty"):
         found = finish(start(tiny, cuda))
     assert len([r for r in caplog.records if "could not be recorded" in r.message]) == 1
@@ -286,18 +286,18 @@ def test_a_graph_does_not_outlive_its_moments(tiny: Tiny, cuda: torch.device) ->
     run = start(tiny, cuda, iterations=8)
     for iteration in range(1, 6):
         run.engine.run_iteration(iteration)
-    graphed = run.engine._graphed
+    graphed = run.engine._passes.graphed
     run.engine.load_state(run.engine.state())
-    assert run.engine._graphed is not graphed
+    assert run.engine._passes.graphed is not graphed
     run.engine.run_iteration(6)
 
 
 def test_many_graphs_share_memory(tiny: Tiny, cuda: torch.device) -> None:
     """Batches of 1 to 12 positions, forth and back: no graph spoils what another one leaves."""
     run = start(tiny, cuda)
-    assert isinstance(run.engine._recorder, graphs.CudaRecorder)
-    step: Callable[..., torch.Tensor] = run.engine._graphed
-    turn = gradient._Turn(run.engine._free(1))
+    assert isinstance(run.engine._passes.recorder, graphs.CudaRecorder)
+    step: Callable[..., torch.Tensor] = run.engine._passes.graphed
+    turn = passes.Turn(run.engine._free(1))
     index = torch.arange(12, device=cuda)
     with torch.no_grad():  # a step that leaves the unknowns nearly where they are
         for group in run.engine._optimiser.param_groups:

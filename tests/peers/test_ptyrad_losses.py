@@ -102,8 +102,8 @@ def agree(name: str, value: torch.Tensor, gradients: dict[str, torch.Tensor]) ->
 def test_all_of_them_through_the_model() -> None:
     """The weighted sum as a config gives it, and the gradient of everything that a fit moves."""
     model = model_of(state(CASE))
-    leaves = {**model.unknowns, "tilt": model.tilt, "thickness": model.thickness}
-    leaves["shift"] = leaves.pop("positions")
+    names = ("amplitude", "phase", "probe", "shift", "tilt", "thickness")
+    leaves: dict[str, torch.Tensor] = {name: getattr(model, name) for name in names}
     for leaf in leaves.values():
         leaf.requires_grad_()
     intensity = ops.multislice_intensity(
