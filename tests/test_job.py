@@ -69,6 +69,22 @@ def test_what_a_job_leaves_behind(tiny: Tiny, tmp_path: Path) -> None:
         assert part in said
 
 
+def test_stages_are_in_the_summary(tiny: Tiny, tmp_path: Path) -> None:
+    plan = [{"name": "first", "iterations": 1, "scan": {"rows": [1, 3]}}, {"iterations": 2}]
+    report, said = _run(tiny, tmp_path, plan=plan)
+    assert [(s["name"], s["iterations"], s["ended"]) for s in report.summary["stages"]] == [
+        ("first", 1, "iterations"),
+        ("stage 2", 2, "iterations"),
+    ]
+    assert report.summary["iterations"] == report.summary["passes"] == 3
+    assert set(report.summary["change"]) >= {"amplitude", "phase", "probe", "positions"}
+    assert "stage first, 1 iteration: all that were asked for" in said
+    assert "plan.0" in said
+    copy = load_config(ReconConfig, tmp_path / "config.yaml", ["plan.1.iterations=3"])
+    report = run_job(copy, tmp_path, tmp_path, Console(file=io.StringIO()), resume=True)
+    assert report.summary["iterations"] == 4
+
+
 def test_figures(tiny: Tiny, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="the extra report is not installed")
     changes = {"optimise": {"iterations": 1}, "output": {"figures": True, "snapshots": ["final"]}}
