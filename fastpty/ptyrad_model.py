@@ -152,7 +152,7 @@ def write_model(results: Results, path: str | os.PathLike[str]) -> None:
             "PtyRAD knows square windows and pixels only.",
         )
     content = _content(results, pixel[0], wavelength)
-    with atomic_hdf5(path) as file:
+    with atomic_hdf5(path) as (file, _):
         file.attrs["written_by"] = f"fastpty {fastpty.__version__}"
         _write(file, content)
 
