@@ -15,7 +15,7 @@ from fastpty.io import RawScan, open_scan
 from fastpty.measurements.calibration import DiscFit, fit_disc, object_pixel_size
 from fastpty.measurements.files import load_file
 from fastpty.measurements.patterns import Patterns
-from fastpty.measurements.positions import raster_positions, rotate_positions
+from fastpty.measurements.positions import jittered, raster_positions, rotate_positions
 from fastpty.measurements.preprocess import Recording, StepReport, preprocess
 from fastpty.optics import electron_wavelength
 
@@ -87,6 +87,7 @@ def load_measurements(config: ReconConfig, folder: Path) -> Measurements:
         in_pixels = config.scan.positions is not None and config.scan.positions.unit == "pixel"
         if not in_pixels:
             positions = positions / np.asarray(pixel_size)
+    positions = jittered(positions, config.scan.jitter_px, config.seed)
     return Measurements(
         patterns,
         positions,

@@ -1,8 +1,8 @@
 """PtyRAD's own numbers for the inputs of ``ptyrad_inputs.py``: what fastpty's tests compare with.
 
-``python -m tests.peers.make_ptyrad_numbers``, in the folder that holds ``tests/``, with the python
-of an environment that has ptyrad==1.0.0 (``bench/README.md`` says how to make one). fastpty is not
-needed. It takes seconds, and writes ``ptyrad_numbers.npz``.
+``python -m tests.peers.make_ptyrad_numbers``, in the folder that holds ``tests/`` and ``bench/``,
+with the python of an environment that has ptyrad==1.0.0 (``bench/README.md`` says how to make one).
+fastpty is not needed. It takes seconds, and writes ``ptyrad_numbers.npz``.
 
 PtyRAD computes in single precision. Its forward model and gradients are stored so ("single"), and
 everything is computed again by the same code in double precision: the names ``torch.float32`` and
@@ -13,7 +13,7 @@ that the formulas are the same ones, and not that roundings are small.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from types import ModuleType
@@ -27,21 +27,13 @@ from ptyrad.core.functional import dct_2d
 from ptyrad.optics.aberrations import Aberrations
 from ptyrad.optics.constants import get_wavelength_ang
 from ptyrad.optics.probe import make_stem_probe
-from ptyrad.optics.propagator import near_field_evolution
 from ptyrad.solver.reconstruction import compute_loss
 
+from bench.peers.ptyrad_model import UNKNOWNS, ptyrad_model
 from tests.peers import ptyrad_inputs as inputs
 from tests.peers.ptyrad_constraints import CONSTRAINTS
 from tests.peers.ptyrad_inputs import Arrays, Case
 
-UNKNOWNS = {
-    "amplitude": "obja",
-    "phase": "objp",
-    "probe": "probe",
-    "shift": "probe_pos_shifts",
-    "tilt": "obj_tilts",
-    "thickness": "slice_thickness",
-}
 LOSSES: dict[str, dict[str, Any]] = {
     "single": {"dp_pow": 0.5},
     "single, power": {"dp_pow": 0.3},
@@ -110,8 +102,11 @@ class _Doubled(ModuleType):
 @contextmanager
 def double_precision() -> Iterator[None]:
     """PtyRAD's modules find double precision where they ask for single."""
-    modules = [module for name, module in sys.modules.items() if name.split(".")[0] == "ptyrad"]
-    modules = [module for module in modules if getattr(module, "torch", None) is torch]
+    modules = [
+        module
+        for name, module in sys.modules.items()
+        if name.partition(".")[0] == "ptyrad" and getattr(module, "torch", None) is torch
+    ]
     torch.set_default_dtype(torch.float64)
     for module in modules:
         module.torch = _Doubled("torch")
@@ -124,44 +119,25 @@ def double_precision() -> Iterator[None]:
 
 
 def model_of(
-    case: Case, arrays: Arrays, thickness: float = inputs.THICKNESS, raster: Sequence[int] = (1, 1)
+    case: Case,
+    arrays: Arrays,
+    thickness: float = inputs.THICKNESS,
+    scan_shape: tuple[int, int] = (1, 1),
 ) -> PtychoModel:
-    """PtyRAD's model of a case, with learning rates that say what moves."""
-    optics = (inputs.PIXEL, thickness, inputs.WAVELENGTH)
-    variables = {
-        "measurements": np.ones((case.positions, *case.window), np.float32),
-        "obj": arrays["amplitude"] * np.exp(1j * arrays["phase"]),
-        "obj_tilts": arrays.get("tilt", np.zeros((1, 2))),
-        "slice_thickness": thickness,
-        "probe": arrays["probe"],
-        "probe_pos_shifts": arrays["shift"],
-        "crop_pos": arrays["corner"],
-        "omode_occu": arrays["occupancy"],
-        "H": near_field_evolution(case.window, *optics),
-        "N_scan_slow": raster[0],
-        "N_scan_fast": raster[1],
-        "dx": inputs.PIXEL,
-        "dk": 1 / (inputs.PIXEL * case.window[0]),
-        "lambd": inputs.WAVELENGTH,
-        "random_seed": 0,
-        "length_unit": "Ang",
-        "scan_affine": None,
-        "meas_Npix": case.window[0],
-        "simu_Npix": case.window[0],
-        "simu_match_mode": None,
-        "recon_provenance": None,
-    }
-    moves = dict.fromkeys(UNKNOWNS.values(), True)
-    moves |= {"obj_tilts": case.moves_tilt, "slice_thickness": case.moves_thickness}
-    params = {
-        "detector_blur_std": case.blur,
-        "optimizer_params": {"name": "Adam"},
-        "update_params": {
-            name: {"start_iter": 1 if free else None, "lr": 1e-3 if free else 0.0}
-            for name, free in moves.items()
-        },
-    }
-    return PtychoModel(variables, params, device="cpu")
+    """PtyRAD's model of a case; learning rates only say what moves."""
+    moves = dict.fromkeys(UNKNOWNS, 1e-3)
+    moves |= {"tilt": 1e-3 * case.moves_tilt, "thickness": 1e-3 * case.moves_thickness}
+    return ptyrad_model(
+        arrays,
+        moves,
+        np.ones((case.positions, *case.window), np.float32),
+        thickness=thickness,
+        wavelength=inputs.WAVELENGTH,
+        pixel_size=inputs.PIXEL,
+        scan_shape=scan_shape,
+        occupancy=arrays["occupancy"],
+        blur=case.blur,
+    )
 
 
 def pull(case: Case) -> NDArray[Any]:
@@ -280,7 +256,7 @@ def all_losses() -> Arrays:
 
 def constraint(name: str, options: dict[str, Any]) -> Arrays:
     """What one constraint leaves of the tensors that it changes."""
-    model = model_of(inputs.TRANSFORMED, inputs.transformed(), raster=(3, 4))
+    model = model_of(inputs.TRANSFORMED, inputs.transformed(), scan_shape=(3, 4))
     before = {k: t.detach().clone() for k, t in model.optimizable_tensors.items()}
     off = {"start_iter": None, "step": 1, "end_iter": None}
     sections = {theirs: off for theirs, _ in CONSTRAINTS.values()}

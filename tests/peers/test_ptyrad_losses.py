@@ -8,8 +8,8 @@ from functools import partial
 import pytest
 import torch
 
-from fastpty import ops
 from fastpty.config.loss import LossConfig
+from fastpty.forward import simulate_patterns
 from fastpty.loss import (
     gaussian_loss,
     pacbed_loss,
@@ -18,7 +18,7 @@ from fastpty.loss import (
     sparse_loss,
     total_loss,
 )
-from tests.peers.agreement import OPTICS, assert_agrees, model_of, ptyrad, tensors
+from tests.peers.agreement import assert_agrees, model_of, ptyrad, tensors
 from tests.peers.ptyrad_inputs import BATCH, FORWARD, flat_rim, patterns, state
 
 MISFITS: dict[str, Callable[..., torch.Tensor]] = {
@@ -106,16 +106,7 @@ def test_all_of_them_through_the_model() -> None:
     leaves: dict[str, torch.Tensor] = {name: getattr(model, name) for name in names}
     for leaf in leaves.values():
         leaf.requires_grad_()
-    intensity = ops.multislice_intensity(
-        model.probe,
-        (model.amplitude, model.phase),
-        model.corner[BATCHED],
-        model.shift[BATCHED],
-        model.thickness,
-        model.tilt[BATCHED],
-        model.occupancy,
-        **OPTICS,
-    )
+    intensity = simulate_patterns(model, BATCHED)
     config = LossConfig(
         gaussian={"weight": 1.0, "power": 0.5},
         poisson={"weight": 0.3},
