@@ -132,6 +132,7 @@ def _restore(run: Reconstruction, state: dict[str, Any]) -> None:
         )
     restore_model(run.model, state["unknowns"], state["corner"])
     run.iteration = state["iteration"]
+    run.diverged = state["diverged"]
     run.history = History(**state["history"])
     run.begin_stage(state["stage"])
     run.engine.load_state(state["engine"])

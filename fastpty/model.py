@@ -145,10 +145,14 @@ class Model:
             self.occupancy.div_(self.occupancy.sum())
 
     @torch.no_grad()
-    def rechoose_corners(self) -> int:
-        """Move windows whose shift has passed half a pixel, so that no probe wraps round.
+    def rechoose_corners(self, beyond: float = 0.5) -> int:
+        """Move windows whose position has left their middle, so that no probe wraps round.
 
         A position that reaches the edge of the object is held there.
+
+        Parameters
+        ----------
+        beyond : px; windows with a larger shift along an axis are moved along it.
 
         Returns
         -------
@@ -156,7 +160,8 @@ class Model:
         """
         windows = torch.tensor(self.probe.shape[-2:], device=self.corner.device)
         canvas = torch.tensor(self.phase.shape[-2:], device=self.corner.device)
-        wanted = self.corner + self.shift.round().to(torch.int64)
+        steps = self.shift.round() * (self.shift.abs() > beyond)
+        wanted = self.corner + steps.to(torch.int64)
         corner = torch.minimum(wanted.clamp(min=0), canvas - windows)
         self.shift += (self.corner - corner).to(self.shift.dtype)
         self.corner.copy_(corner)

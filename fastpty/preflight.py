@@ -68,7 +68,7 @@ def _plan(run: Reconstruction) -> list[Finding]:
         rows.append(
             (
                 stage.name,
-                f"{stage.iterations} iterations",
+                f"{stage.iterations} iteration{'s' * (stage.iterations != 1)}",
                 f"{shape[0]} x {shape[1]} positions" if shape else f"{len(visited)} positions",
                 stage.optimise.optimiser.name,
                 f"moves {moved}",

@@ -180,12 +180,12 @@ class Reconstruction:
 
     def _text(self, name: str, done: int, ended: str) -> str:
         text = f"stage {name}, " if name else ""
-        text += f"{done} iterations: "
+        text += f"{_iterations(done)}: "
         rule = self.config.convergence
         if ended == "iterations":
             return text + "all that were asked for"
         if ended == "converged":
-            within = f"in {rule.patience} iterations"
+            within = f"in {_iterations(rule.patience or 0)}"
             if rule.of == "loss":
                 return (
                     f"{text}the loss has not fallen by more than {rule.threshold:g} of it {within}"
@@ -243,7 +243,7 @@ class Reconstruction:
             report = self.engine.run_iteration(number)
             self.model.fold_aberrations()
             constrained = apply_constraints(self.model, self.stage.constraints, number)
-            self.held_positions = self.model.rechoose_corners()
+            self.held_positions = self.model.rechoose_corners(self.engine.reach)
             changes = self._sound_changes()
         except NotFiniteError as error:
             raise self._broken_off(error) from error
@@ -365,6 +365,10 @@ class Reconstruction:
             return {}
         values = lens.start + lens.angstrom * moved.detach().cpu().numpy().astype(np.float64)
         return dict(zip(lens.names, values.tolist(), strict=True))
+
+
+def _iterations(count: int) -> str:
+    return f"{count} iteration{'s' * (count != 1)}"
 
 
 def _spread(count: int, total: int) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from fastpty.errors import DataError
 from fastpty.io.files import check_file
+from fastpty.ptyrad_model import is_model, read_model
 from fastpty.results import Results, is_reconstruction, read_results
 
 __all__ = ["read_start"]
@@ -19,7 +20,10 @@ class _Kind(NamedTuple):
     read: Callable[[Path], Results]
 
 
-_KINDS = (_Kind("a fastpty reconstruction", is_reconstruction, read_results),)
+_KINDS = (
+    _Kind("a fastpty reconstruction", is_reconstruction, read_results),
+    _Kind("a PtyRAD model", is_model, read_model),
+)
 
 
 def read_start(path: Path) -> Results:

@@ -69,6 +69,18 @@ def test_a_recorded_run_is_the_same_run(tiny: Tiny) -> None:
     assert recorder.replayed == 4 * 3 + 2
 
 
+def test_a_recorded_run_with_everything_free(tiny: Tiny) -> None:
+    names = ("tilt", "thickness", "occupancy", "aberrations")
+    changes = {
+        "object": {"modes": 2, "tilt_per": "position"},
+        "probe": {"aberrations": ["defocus", "C12"]},
+        "optimise": {"iterations": 6, **{name: {"lr": 0.01} for name in names}},
+    }
+    recorder = Recorder()
+    assert_equal(run_with(tiny, recorder, **changes), run_with(tiny, None, **changes))
+    assert recorder.replayed == 5 * 3 + 3
+
+
 def test_another_set_of_free_unknowns_is_another_kind(tiny: Tiny) -> None:
     changes = {"optimise": {"iterations": 6, "positions": {"start": 3, "stop": 4}}}
     recorder = Recorder()

@@ -69,6 +69,22 @@ def test_what_a_job_leaves_behind(tiny: Tiny, tmp_path: Path) -> None:
         assert part in said
 
 
+def test_stages_are_in_the_summary(tiny: Tiny, tmp_path: Path) -> None:
+    plan = [{"name": "first", "iterations": 1, "scan": {"rows": [1, 3]}}, {"iterations": 2}]
+    report, said = _run(tiny, tmp_path, plan=plan)
+    assert [(s["name"], s["iterations"], s["ended"]) for s in report.summary["stages"]] == [
+        ("first", 1, "iterations"),
+        ("stage 2", 2, "iterations"),
+    ]
+    assert report.summary["iterations"] == report.summary["passes"] == 3
+    assert set(report.summary["change"]) >= {"amplitude", "phase", "probe", "positions"}
+    assert "stage first, 1 iteration: all that were asked for" in said
+    assert "plan.0" in said
+    copy = load_config(ReconConfig, tmp_path / "config.yaml", ["plan.1.iterations=3"])
+    report = run_job(copy, tmp_path, tmp_path, Console(file=io.StringIO()), resume=True)
+    assert report.summary["iterations"] == 4
+
+
 def test_figures(tiny: Tiny, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="the extra report is not installed")
     changes = {"optimise": {"iterations": 1}, "output": {"figures": True, "snapshots": ["final"]}}
@@ -97,8 +113,12 @@ def test_the_copy_of_the_config_repeats_the_run(tiny: Tiny, tmp_path: Path) -> N
             "positions": {"path": "tiny.h5", "dataset": "positions_A", "unit": "angstrom"},
         },
         "probe": {"start": {"path": "tiny.h5", "dataset": "probe"}},
+        "object": {"tilt_per": "position", "tilts": {"path": "tilts.npy"}},
+        "start": {"file": "earlier/reconstruction.h5", "take": ["object"]},
         "truth": "tiny.h5",
     }
+    np.save(tiny.folder / "tilts.npy", np.ones((30, 2)))
+    _run(tiny, tiny.folder / "earlier")
     first, _ = _run(tiny, tmp_path / "first", **changes)
     copy = load_config(ReconConfig, tmp_path / "first" / "config.yaml")
     console = Console(file=io.StringIO())

@@ -187,6 +187,18 @@ def test_results_are_in_counts(tiny: Tiny) -> None:
     assert validate_config(ReconConfig, results.config) == run.config
 
 
+def test_what_constraints_change_is_remembered(tiny: Tiny) -> None:
+    """NaN in iterations without one, also before the first."""
+    run = tiny_run(tiny, constraints={"positive_phase": {"start": 2, "every": 2}})
+    run.run()
+    changes = run.history.constraints
+    assert np.isfinite(changes["probe_power/probe"]).all()
+    first, second, third = changes["positive_phase/phase"]
+    assert np.isnan(first)
+    assert 0 < second < 1
+    assert np.isnan(third)
+
+
 def test_nothing_fitted_nothing_changed(tiny: Tiny) -> None:
     off = dict.fromkeys(
         ("orthogonal_modes", "probe_power", "recentre_positions", "blur_xy", "blur_z"), False

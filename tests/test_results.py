@@ -57,6 +57,9 @@ def full() -> Results:
             {"phase": [1e-3, 5e-4], "probe": [0.0, 1e-4]},
             {"thickness": [[9.0, 10.0], [9.5, 10.5]], "tilt": [[0.0, 1.0], [0.5, 1.5]]},
             {"blur_xy/phase": [0.5, 0.25], "custom.0/probe": [0.0, 0.5]},
+            [0, 1],
+            [1, 3],
+            {"phase": [1.0, 0.125]},
         ),
         snapshots=[snapshot(0), snapshot(999), snapshot(10000, RNG.random((4, 6)) < 0.5)],
         config={"data": {"path": "a.h5", "scan_shape": None}, "list": [1, "final"]},
@@ -202,7 +205,10 @@ def test_the_first_format_is_still_read(tmp_path: Path) -> None:
     write_results(results, path)
     with h5py.File(path, "a") as file:
         del file["tilt"], file["thickness"]
+        for name in ("stage", "passes", "change"):
+            del file["history"][name]
         file.attrs.update(format_version=1, slice_thickness_A=9.5, tilt_mrad=(1.5, -2.0))
+    results.history.stage, results.history.passes, results.history.change = [0, 0], [1, 1], {}
     expected = dataclasses.replace(
         results, thickness=np.array(9.5, np.float32), tilt=np.array([[1.5, -2.0]], np.float32)
     )

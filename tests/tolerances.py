@@ -51,6 +51,8 @@ BOUNDS = {
     # times as much.
     "single intensity": 2e-6,
     "single gradient": 1e-5,
+    # The same intensities where torch's transforms are on one side or on both.
+    "single torch": 1e-5,
     # A thickness, an occupancy or an aberration that some dozen iterations find on noiseless
     # patterns of a known object: what the last learning rate leaves; it finds 3e-3 at the most.
     "known object": 1e-2,
@@ -77,6 +79,9 @@ BOUNDS = {
     # steps have the size of the learning rate, whatever that of a gradient, so that where one is
     # all rounding its sign decides; 1.4e-5 between two implementations on one CPU.
     "losses": 1e-4,
+    # Patterns of a crystal, as 2-norms, against those from a window that cuts through cells: where
+    # the wave meets the seam it has 1e-3 to 1e-2 of its amplitude left; it finds 3e-3.
+    "window": 1e-2,
     # What a simulation holds for each position, beside a pattern of 32 x 32 pixels in float32: its
     # place on several grids and the heap's fragments; it finds 0.01.
     "per position": 0.1,

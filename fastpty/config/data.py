@@ -176,6 +176,9 @@ class ScanConfig(Section):
     affine: tuple[tuple[float, float], tuple[float, float]] = Field(
         ((1.0, 0.0), (0.0, 1.0)), description="matrix on (y, x), applied before the rotation"
     )
+    jitter_px: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="std of random displacements of the start, px; against raster artefacts"
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> ScanConfig:

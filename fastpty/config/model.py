@@ -12,6 +12,9 @@ from fastpty.optics import movable_aberrations
 
 __all__ = ["DetectorConfig", "ObjectConfig", "ProbeConfig", "StartConfig"]
 
+Count = Annotated[int, Field(ge=0)]
+Filling = Literal["vacuum", "mean", "edge"]
+
 
 class ObjectConfig(Section):
     """The specimen: amplitude and phase on a grid of slices."""
@@ -141,11 +144,36 @@ class DetectorConfig(Section):
 class StartConfig(Section):
     """An earlier reconstruction whose unknowns are those that this one begins with."""
 
-    file: str = Field(description="reconstruction.h5; $VARIABLES are expanded")
+    file: str = Field(
+        description="reconstruction.h5, or a PtyRAD model hdf5; $VARIABLES are expanded"
+    )
     take: Annotated[
         list[Literal["object", "probe", "positions", "tilt", "thickness", "occupancy"]],
         Field(min_length=1),
     ] = Field(["object", "probe", "positions"], description="what is taken from it")
-    resample_z: bool = Field(
-        False, description="let its object be distributed to another number of slices"
+    crop_z: tuple[Count, Count] | None = Field(
+        None, description="[first, end) of its object's slices, which alone are kept; null: all"
     )
+    pad_z: tuple[Count, Count] = Field(
+        (0, 0), description="slices added before its object and behind it, after crop_z"
+    )
+    pad_with: tuple[Filling, Filling] = Field(
+        ("vacuum", "vacuum"),
+        description="before, behind: vacuum, the mean of all slices, or the edge slice again",
+    )
+    resample_z: bool = Field(
+        False, description="let its object be distributed to another number of slices, after these"
+    )
+    move_probe: float = Field(
+        0.0, description="propagate its probe with the beam, Angstrom; negative: against it"
+    )
+
+    @model_validator(mode="after")
+    def _changes_what_is_taken(self) -> StartConfig:
+        if self.crop_z is not None and self.crop_z[0] >= self.crop_z[1]:
+            raise ValueError(f"crop_z = {list(self.crop_z)} holds no slice")
+        if self.move_probe and "probe" not in self.take:
+            raise ValueError("move_probe has no meaning without probe in take")
+        if (self.crop_z is not None or any(self.pad_z)) and "object" not in self.take:
+            raise ValueError("crop_z and pad_z have no meaning without object in take")
+        return self

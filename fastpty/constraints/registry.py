@@ -14,7 +14,6 @@ from fastpty.config.constraints import (
     CustomConstraintConfig,
     resolve_call,
 )
-from fastpty.constraints.common import norm
 from fastpty.constraints.depth import recentre_depth
 from fastpty.constraints.filters import blur_xy, blur_z, lowpass_xy, missing_wedge, sparse_dct
 from fastpty.constraints.leakage import remove_leakage
@@ -109,8 +108,8 @@ def apply_constraints(
         before = {unknown: tensor.clone() for unknown, tensor in tensors.items()}
         action()
         for unknown, tensor in tensors.items():
-            size = norm(before[unknown])
-            changes[f"{name}/{unknown}"] = norm(before[unknown].sub_(tensor)) / size
+            size = before[unknown].norm()
+            changes[f"{name}/{unknown}"] = before[unknown].sub_(tensor).norm() / size
 
     for name, constraint in CONSTRAINTS.items():
         section: ConstraintConfig | None = getattr(config, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,9 @@ class Engine(ABC):
     before : iterations of the run before the stage.
     losses : of the stage's iterations so far.
     """
+
+    reach: ClassVar[float] = 0.5
+    """Shift in px beyond which a window is chosen anew after an iteration."""
 
     def __init__(
         self,

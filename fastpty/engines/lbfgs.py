@@ -48,6 +48,10 @@ class LBFGSEngine(Engine):
     than 1, so that l is also the length of that step.
     """
 
+    # At half a pixel one of many positions would cross in almost every iteration, and what is
+    # known of the curvature would be forgotten as often.
+    reach = 1.0
+
     _optimiser: torch.optim.LBFGS | None = None
     _known: _Evaluated | None = None
     _moving: tuple[str, ...] = ()

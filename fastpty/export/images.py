@@ -48,7 +48,7 @@ def draw(results: Results, name: str, *, object_modes: str, area: str) -> Image:
         (the same for the amplitude: the transmission of all slices together), "probe_amplitude",
         "probe_phase" (every mode), "spectrum_amplitude", "spectrum_phase" (of the probe's
         unitary transform).
-    object_modes : "mean" over the object modes, or "each".
+    object_modes : "mean" over the object modes, weighted with their occupancy, or "each".
     area : "scanned", the object from the first to the last window centre, or "full".
     """
     if name in _OBJECT:
@@ -130,13 +130,9 @@ def _scale(results: Results) -> tuple[tuple[float, float], str]:
 
 
 def _depths(results: Results) -> NDArray[np.float64] | None:
-    """Depth [Nz] of every slice in Angstrom, from a thickness that all share or one for each gap;
-    None for one slice, and in pixel units."""
-    count = results.phase.shape[1]
-    if results.thickness is None or count == 1:
-        return None
-    gaps = np.broadcast_to(np.asarray(results.thickness, np.float64), count - 1)
-    return np.concatenate([[0.0], np.cumsum(gaps)])
+    """Depth [Nz] of every slice in Angstrom; None for one slice, and in pixel units."""
+    gaps = results.gaps
+    return None if gaps is None else np.concatenate([[0.0], np.cumsum(gaps)])
 
 
 def _depth_labels(depths: NDArray[np.float64] | None, count: int) -> list[str]:

@@ -15,7 +15,7 @@ from fastpty.io import RawScan, open_scan
 from fastpty.measurements.calibration import DiscFit, fit_disc, object_pixel_size
 from fastpty.measurements.files import load_file
 from fastpty.measurements.patterns import Patterns
-from fastpty.measurements.positions import raster_positions, rotate_positions
+from fastpty.measurements.positions import jittered, raster_positions, rotate_positions
 from fastpty.measurements.preprocess import Recording, StepReport, preprocess
 from fastpty.optics import electron_wavelength
 
@@ -36,6 +36,7 @@ class Measurements:
     disc : bright-field disc of the mean pattern, in the centred frame.
     source : where the patterns came from, for messages.
     index : [N], which pattern of the file each one is; None: all, in the file's order.
+    kept : [N], which of the recorded positions are theirs; None: all, in their order.
     recorded : patterns of the file; None: as many.
     steps : what the steps before the fit did.
     """
@@ -48,6 +49,7 @@ class Measurements:
     disc: DiscFit
     source: str
     index: NDArray[np.int64] | None = None
+    kept: NDArray[np.int64] | None = None
     recorded: int | None = None
     steps: tuple[StepReport, ...] = ()
 
@@ -85,6 +87,7 @@ def load_measurements(config: ReconConfig, folder: Path) -> Measurements:
         in_pixels = config.scan.positions is not None and config.scan.positions.unit == "pixel"
         if not in_pixels:
             positions = positions / np.asarray(pixel_size)
+    positions = jittered(positions, config.scan.jitter_px, config.seed)
     return Measurements(
         patterns,
         positions,
@@ -94,6 +97,7 @@ def load_measurements(config: ReconConfig, folder: Path) -> Measurements:
         disc,
         scan.source,
         recording.index,
+        recording.kept,
         recording.recorded,
         recording.reports,
     )

@@ -26,7 +26,7 @@ from fastpty.simulate.geometry import Geometry
 from fastpty.simulate.potential import band_limit
 from fastpty.simulate.scan import source_points
 
-__all__ = ["Optics", "Patterns", "add_patterns", "batch_memory", "prepare_optics"]
+__all__ = ["Optics", "Patterns", "add_patterns", "batch_memory", "prepare_optics", "workers"]
 
 # Waves are worked on a few at a time, so that they stay in a core's cache and memory is bounded.
 BATCH_BYTES = 2 * 1024 * 1024
@@ -128,7 +128,7 @@ def add_patterns(
             patterns[part] += scale * binned.numpy()
         return part.stop
 
-    with _workers() as pool:
+    with workers() as pool:
         for done in pool.map(work, range(0, len(patterns), batch)):
             if progress is not None:
                 progress(done)
@@ -140,7 +140,7 @@ def batch_memory(window: int) -> int:
 
 
 @contextmanager
-def _workers() -> Iterator[ThreadPoolExecutor]:
+def workers() -> Iterator[ThreadPoolExecutor]:
     """As many threads as torch may use, each of which runs torch's operations alone.
 
     One thread per batch beats many threads per operation: the operations are short, and nobody

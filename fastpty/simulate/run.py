@@ -14,12 +14,14 @@ import fastpty
 from fastpty.errors import ConfigError
 from fastpty.optics import focused_probe, interaction_parameter
 from fastpty.simulate.config import SimulateConfig
+from fastpty.simulate.crystal import add_crystal_patterns, crystal_memory, scatter
 from fastpty.simulate.detector import count_type
 from fastpty.simulate.fourd import add_patterns, batch_memory, prepare_optics
 from fastpty.simulate.geometry import RIM_A, Geometry, lay_out
 from fastpty.simulate.potential import (
     assign_slices,
     frozen_slices,
+    projected_potential,
     smeared_slices,
     transmission_function,
 )
@@ -46,7 +48,7 @@ def simulate(
     config : the experiment.
     output : file to write; its folder exists.
     progress : called as ``progress(done, total)``, counted in patterns times phonon
-        configurations.
+        configurations, or by the method "crystal" in frequencies plus patterns.
 
     Returns
     -------
@@ -67,7 +69,8 @@ def simulate(
     cell = load_structure(config.specimen)
     cells = cell_count(config, cell)
     thickness = cells * cell.cell[2]
-    _check_spread(config, thickness)
+    if config.grid.method == "window":
+        _check_spread(config, thickness)
 
     # One stream each, so that switching one effect on does not change the draws of another.
     jitter, phonons, noise = (
@@ -84,7 +87,10 @@ def simulate(
     widest = np.dtype("float32" if dtype == "auto" else dtype).itemsize
     reserve = len(positions) * pixels**2 * widest
     with Scratch(output, len(positions), pixels, reserve) as patterns:
-        potential = _diffract(patterns, config, cell, cells, geometry, phonons, progress)
+        if config.grid.method == "crystal":
+            potential = _by_crystal(patterns, config, cell, cells, geometry, positions, progress)
+        else:
+            potential = _by_windows(patterns, config, cell, cells, geometry, phonons, progress)
         _write(output, config, thickness, patterns, nominal, potential, geometry, noise)
     return output
 
@@ -154,7 +160,7 @@ def cell_count(config: SimulateConfig, cell: Structure) -> int:
     return max(1, round(config.specimen.thickness_A / cell.cell[2]))
 
 
-def _diffract(
+def _by_windows(
     patterns: Scratch,
     config: SimulateConfig,
     cell: Structure,
@@ -193,6 +199,35 @@ def _diffract(
         add_patterns(patterns, optics, slices, geometry, scale=1 / runs, progress=report)
         del slices  # before the next ones are made
     return cells * potential
+
+
+def _by_crystal(
+    patterns: Scratch,
+    config: SimulateConfig,
+    cell: Structure,
+    cells: int,
+    geometry: Geometry,
+    positions: NDArray[np.float64],
+    progress: Callable[[int, int], None] | None,
+) -> NDArray[np.float64]:
+    """The same by one multislice calculation for each fine frequency of the detector."""
+    total = 0
+
+    def scattered(done: int, frequencies: int) -> None:
+        nonlocal total
+        total = frequencies + len(positions)
+        if progress is not None:
+            progress(done, total)
+
+    def report(done: int) -> None:
+        if progress is not None:
+            progress(total - len(positions) + done, total)
+
+    scattering = scatter(config, cell, cells, scattered)
+    add_crystal_patterns(patterns, scattering, config, positions, progress=report)
+    fine = geometry.fine_pixel
+    atoms = cell.fill(geometry.origin, np.array(geometry.fine_shape) * fine)
+    return cells * projected_potential(atoms, geometry.fine_shape, fine)
 
 
 def _truth(
@@ -244,17 +279,23 @@ def _check_memory(config: SimulateConfig, geometry: Geometry, cell: Structure, c
     """Refuse a run whose large arrays would not fit."""
     wanted = config.specimen.slice_thickness_A
     _, per_cell, _ = assign_slices(cell, wanted)
+    crystal = config.grid.method == "crystal"
     held = per_cell * (cells if config.specimen.frozen_phonons else 1)
     box = geometry.fine_shape[0] * geometry.fine_shape[1]
     # Transmission (complex64) of each slice held, the total potential, some complex128 work arrays
     # of the box, and what each thread works on. Patterns lie on the disk.
     threads = torch.get_num_threads()
-    need = box * (8 * held + 8 + WORK_BYTES) + threads * batch_memory(geometry.window)
+    need = box * (8 * held * (not crystal) + 8 + WORK_BYTES)
+    if crystal:
+        need += crystal_memory(config, cell)
+    else:
+        need += threads * batch_memory(geometry.window)
     limit = config.grid.memory_limit_GiB
     if need > limit * 2**30:
         raise ConfigError(
             "grid.memory_limit_GiB",
             f"the run needs about {need / 2**30:.3g} GiB for a box of {geometry.fine_shape[0]} x "
             f"{geometry.fine_shape[1]} pixels and {held} slices; the limit is {limit:g} GiB.",
-            "Scan a smaller area, use thicker slices, or raise the limit.",
+            "Scan a smaller area, use thicker slices, or raise the limit."
+            + (" method: window needs no more for large cells." if crystal else ""),
         )

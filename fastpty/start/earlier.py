@@ -12,6 +12,7 @@ from fastpty.config import ReconConfig, resolve_path
 from fastpty.errors import ConfigError, DataError
 from fastpty.measurements import Measurements
 from fastpty.results import Results
+from fastpty.start.depth import changed_in_depth
 from fastpty.start_file import read_start
 
 __all__ = ["Earlier", "load_earlier", "resampled"]
@@ -190,6 +191,7 @@ def load_earlier(config: ReconConfig, measurements: Measurements, folder: Path) 
             "Take only what does not depend on it, such as tilt or thickness, or make the "
             "calibrations agree.",
         )
+    results = changed_in_depth(results, section)
     return Earlier(results, frozenset(section.take), section.resample_z)
 
 

@@ -170,13 +170,16 @@ def _tilt(
         tilt = earlier.tilt(count, each)
     elif section.tilts is not None:
         tilt = load_file("object.tilts", section.tilts, folder, ranks=(2,))
-        if tilt.shape != (count, 2) or tilt.dtype.kind == "c":
+        recorded = measurements.recorded or count
+        if tilt.shape != (recorded, 2) or tilt.dtype.kind == "c":
             raise DataError(
                 "object.tilts",
-                f"has shape {list(tilt.shape)}; real tilts [{count}, 2] are needed, one for each "
-                "position.",
+                f"has shape {list(tilt.shape)}; real tilts [{recorded}, 2] are needed, one for "
+                "each recorded position.",
                 "Is it the list of another scan?",
             )
+        if measurements.kept is not None:
+            tilt = tilt[measurements.kept]
     else:
         tilt = np.repeat([section.tilt_mrad], count if each else 1, axis=0)
     return tilt if config.moves("tilt") or np.any(tilt) else None

@@ -33,7 +33,7 @@ def results() -> Results:
         positions_start=grid,
         pixel_size=PIXEL,
         wavelength=0.02,
-        thickness=10.0,
+        thickness=np.array(10.0, np.float32),
     )
 
 
@@ -72,6 +72,13 @@ def test_sum_and_product(results: Results, tmp_path: Path) -> None:
     np.testing.assert_allclose(product, results.amplitude.prod(axis=1).mean(axis=0), rtol=1e-5)
 
 
+def test_the_mean_is_weighted_with_the_occupancy(results: Results, tmp_path: Path) -> None:
+    weighted = dataclasses.replace(results, occupancy=np.array([0.25, 0.75], np.float32))
+    pixels, _, _ = export(weighted, tmp_path, "phase", area="full")
+    expected = 0.25 * results.phase[0] + 0.75 * results.phase[1]
+    np.testing.assert_allclose(pixels, expected, rtol=1e-5, atol=1e-6)
+
+
 def test_each_object_mode_is_a_channel(results: Results, tmp_path: Path) -> None:
     pixels, metadata, _ = export(results, tmp_path, "phase", area="full", object_modes="each")
     np.testing.assert_array_equal(pixels, np.moveaxis(results.phase, 0, 1))
@@ -103,7 +110,7 @@ def test_lengths_are_imagejs(results: Results, tmp_path: Path) -> None:
 
 
 def test_gaps_of_different_size(results: Results, tmp_path: Path) -> None:
-    uneven = dataclasses.replace(results, thickness=np.array([10.0, 14.0]))  # type: ignore[arg-type]
+    uneven = dataclasses.replace(results, thickness=np.array([10.0, 14.0], np.float32))
     _, metadata, _ = export(uneven, tmp_path, "phase")
     assert metadata["spacing"] == 12
     assert metadata["Labels"][1:] == ["z = 10 angstrom", "z = 24 angstrom"]

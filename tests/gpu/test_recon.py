@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -73,6 +74,30 @@ def test_unknowns_that_come_and_go(tiny: Tiny, device: torch.device) -> None:
     ]
     assert_like(*pair)
     assert torch.equal(pair[0].model.probe.cpu(), pair[1].model.probe)
+
+
+def test_all_unknowns_at_once(tiny: Tiny, device: torch.device) -> None:
+    """Small numbers beside large arrays, weights that are made shares after every step, and a
+    probe that takes up its aberrations between iterations: also while graphs are replayed."""
+    names = ("tilt", "thickness", "occupancy", "aberrations")
+    found, expected = (
+        start(
+            tiny,
+            where,
+            object={"modes": 2, "tilt_per": "position", "thickness_per": "gap"},
+            probe={"aberrations": ["defocus", "C12"]},
+            optimise={name: {"lr": 1e-3} for name in names},
+        )
+        for where in (device, torch.device("cpu"))
+    )
+    assert_like(finish(found), finish(expected))
+    assert len(found.model.unknowns) == 8
+    for name, values in expected.history.unknowns.items():
+        np.testing.assert_allclose(
+            found.history.unknowns[name], values, rtol=bound("losses"), atol=bound("losses")
+        )
+    graphed = found.engine._graphed
+    assert graphed is None or not graphed._failed
 
 
 OPTIMISERS = {

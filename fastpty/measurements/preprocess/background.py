@@ -22,10 +22,11 @@ def background(recording: Recording, section: BackgroundConfig, context: Context
     """The model's image subtracted from every pattern, never below zero."""
     level, words = _level(recording, section, context)
     level = section.factor * level
-    total = float(recording.mean.sum())
     lowered, tally = subtracted(recording, level)
     taken = float(np.where(recording.good, level, 0.0).sum())
-    share = f" ({100 * taken / total:.3g} % of the mean pattern)" if total > 0 else ""
+    share = ""
+    if "mean" in recording.statistics:  # else a pass over the file for a number in a message
+        share = f" ({100 * taken / float(recording.mean.sum()):.3g} % of the mean pattern)"
     text = f"{words}, {taken:.4g} counts{share} subtracted from each pattern"
     return lowered.report("background", text, tally=tally)
 

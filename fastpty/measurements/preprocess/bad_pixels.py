@@ -38,6 +38,7 @@ def hot_pixels(recording: Recording, section: HotPixelsConfig, context: Context)
         if not (sought or dark):
             continue
         image = recording.statistic(statistic)
+        gain = float(recording.statistic("gain"))
         undefined = usable & ~np.isfinite(image)
         hot |= undefined
         find = partial(
@@ -47,7 +48,8 @@ def hot_pixels(recording: Recording, section: HotPixelsConfig, context: Context)
             threshold=section.threshold,
             contrast=section.contrast,
             radius=section.radius,
-            quantum=_quantum(recording, name),
+            # A mean of N values has the N-th part of their variance.
+            quantum=gain if name == "max" else gain / len(recording.index),
         )
         if sought:
             hot |= find()
@@ -67,14 +69,6 @@ def hot_pixels(recording: Recording, section: HotPixelsConfig, context: Context)
         )
     text = f"{'; '.join(done)}; {masked} of {bad.size} pixels are masked now"
     return recording.masked(bad, context.field).report("hot_pixels", text, warning)
-
-
-def _quantum(recording: Recording, name: str) -> float:
-    """Variance per intensity: that of a count is the count, that of a mean of N its N-th part.
-    Values that are no counts tell their noise by their neighbours alone."""
-    if recording.scan.dtype.kind not in "ui":
-        return 0.0
-    return 1.0 if name == "max" else 1 / len(recording.index)
 
 
 def find_outliers(
@@ -101,7 +95,7 @@ def find_outliers(
     Parameters
     ----------
     image : [Ny, Nx], finite where good.
-    quantum : q, variance per unit of intensity; 0 where the values are no counts.
+    quantum : q, variance over mean of an intensity.
     dark : seek values that are too low instead.
     """
     found = np.zeros_like(good)

@@ -55,7 +55,7 @@ class Tally:
     """Values that a step had to set to zero, by pattern: a pattern may be read more than once."""
 
     def __init__(self, patterns: int, pixels: int) -> None:
-        self._values = np.zeros(patterns, np.int64)
+        self._values = np.full(patterns, -1)  # of one that has not been read
         self._added = np.zeros(patterns)
         self._pixels = pixels
 
@@ -68,11 +68,12 @@ class Tally:
 
     @property
     def text(self) -> str:
-        count = int(self._values.sum())
+        read = self._values >= 0
+        count = int(self._values[read].sum())
         if count == 0:
             return "no value was set to 0"
-        share = 100 * count / (len(self._values) * self._pixels)
-        added = float(self._added.mean())
+        share = 100 * count / (int(read.sum()) * self._pixels)
+        added = float(self._added[read].mean())
         return f"{count} values ({share:.2g} %) set to 0, {added:+.3g} counts a pattern"
 
 
@@ -162,7 +163,11 @@ class Recording:
         return self.statistic("totals")
 
     def statistic(self, name: str) -> Image:
-        """``mean``, ``maximum``, ``minimum`` or ``totals``, unchecked; one pass finds them all."""
+        """``mean``, ``maximum``, ``minimum`` or ``totals``, unchecked; one pass finds them all.
+
+        ``gain`` is the median over the pixels of variance over mean: about 1 for counts, about the
+        value of an electron for its multiples.
+        """
         if name not in self.statistics:
             self.statistics.update(_survey(self.scan))
         return np.asarray(self.statistics[name])
@@ -332,12 +337,22 @@ def selected(scan: RawScan, places: NDArray[np.int64]) -> RawScan:
 def _survey(scan: RawScan) -> dict[str, Any]:
     """One pass over all patterns."""
     count, ny, nx = scan.shape
-    total, maximum = np.zeros((ny, nx)), np.full((ny, nx), -np.inf)
+    total, squares, maximum = np.zeros((ny, nx)), np.zeros((ny, nx)), np.full((ny, nx), -np.inf)
     totals, minimum = np.empty(count), np.inf
-    for start, piece in scan.pieces():
+    for start, piece in scan.pieces(_VALUES * scan.dtype.itemsize / 2**20):
         total += piece.sum(axis=0, dtype=np.float64)
+        squares += np.square(piece, dtype=np.float64).sum(axis=0)
         maximum = np.maximum(maximum, piece.max(axis=0))
         totals[start : start + len(piece)] = piece.sum(axis=(1, 2), dtype=np.float64)
         good = piece if scan.mask is None else piece[:, scan.mask]
         minimum = min(minimum, float(good.min()))
-    return {"mean": total / count, "maximum": maximum, "totals": totals, "minimum": minimum}
+    mean = total / count
+    counted = mean > 0
+    ratio = np.maximum(squares[counted] / count - mean[counted] ** 2, 0) / mean[counted]
+    return {
+        "mean": mean,
+        "maximum": maximum,
+        "totals": totals,
+        "minimum": minimum,
+        "gain": np.median(ratio) if ratio.size else 0.0,
+    }
