@@ -55,6 +55,7 @@ def preflight(run: Reconstruction) -> list[Finding]:
         findings.append(_source(run, run.model.source))
     if any(stage.loss.similarity is not None for stage in run.stages):
         findings.append(_similarity(run))
+    findings += [_shear(stage) for stage in run.stages if _shears(run, stage)]
     return findings + _plan(run)
 
 
@@ -232,6 +233,23 @@ def _similarity(run: Reconstruction) -> Finding:
     modes = len(run.model.phase)
     warning = "" if modes > 1 else "one object mode has nothing to be similar to: it is always zero"
     return Finding("loss.similarity", f"between {modes} object modes", warning)
+
+
+def _shears(run: Reconstruction, stage: Stage) -> bool:
+    """Whether tilt and object are free together, and nothing says which of them is to change."""
+    tilt, rates, constraints = run.model.tilt, stage.optimise, stage.constraints
+    common = tilt is not None and len(tilt) == 1 and rates.tilt.lr > 0
+    couplings = (constraints.blur_z, constraints.missing_wedge, constraints.total_variation_z)
+    return common and rates.phase.lr > 0 and not any(couplings)
+
+
+def _shear(stage: Stage) -> Finding:
+    return Finding(
+        f"{stage.field}tilt",
+        "of the whole scan, with a free object",
+        "the object can shear instead, slice by slice, with the same patterns: couple its slices "
+        "by blur_z, missing_wedge or total_variation_z, or fix one of the two",
+    )
 
 
 @dataclass(frozen=True)

@@ -130,6 +130,14 @@ def test_validate(run: Run, tiny: Tiny, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_validate_says_what_the_steps_did(run: Run, tiny: Tiny) -> None:
+    steps = [{"step": "crop", "rows": [1, 3]}, {"step": "remove_negative"}]
+    done = run("validate", write_config(tiny, preprocess=steps))
+    assert done.code == 0
+    assert "  preprocess   crop: 2 x 6 scan of 24 x 20 px\n" in done.out
+    assert "  preprocess   remove_negative: clipped; no value was set to 0\n" in done.out
+
+
 def test_validate_counts_its_warnings(run: Run, tiny: Tiny) -> None:
     config = write_config(tiny, calibration={"pixel_size": 0.5})
     assert "! radii differ" in run("validate", config).said

@@ -205,6 +205,24 @@ def test_the_memory_estimate_follows_the_batch(tiny: Tiny) -> None:
     assert estimate_memory(large).unknowns == estimate_memory(small).unknowns
 
 
+@pytest.mark.parametrize(
+    ("changes", "warned"),
+    [
+        ({}, True),
+        ({"constraints": {"blur_xy": False, "blur_z": True}}, False),
+        ({"constraints": {"blur_xy": False, "blur_z": False, "missing_wedge": True}}, False),
+        ({"object": {"tilt_per": "position"}}, False),
+        ({"optimise": {"tilt": {"lr": 0.1}, "phase": {"lr": 0}}}, False),
+        ({"optimise": {"tilt": {"lr": 0}}}, False),
+    ],
+)
+def test_a_tilt_that_the_object_can_shear_away(
+    tiny: Tiny, changes: dict[str, Any], warned: bool
+) -> None:
+    run = tiny_run(tiny, **{"optimise": {"tilt": {"lr": 0.1}}, **changes})
+    assert ("shear instead" in _warnings(preflight(run)).get("tilt", "")) is warned
+
+
 LBFGS = {"optimiser": {"name": "LBFGS"}}
 STILL = dict.fromkeys(
     ("orthogonal_modes", "probe_power", "recentre_positions", "blur_xy", "blur_z"), False

@@ -146,8 +146,7 @@ def test_other_steps_are_refused_on_resume(
 
 
 def test_pixels_that_were_not_measured_have_no_misfit(tiny: Tiny) -> None:
-    """The same patterns, padded: with the model at the truth's level, the loss must not see the
-    wider angles."""
+    """Whatever lies at the wider angles of padded patterns, the loss does not see it."""
     run = tiny_run(tiny, preprocess=[{"step": "pad", "size": [32, 28]}])
     patterns = run.measurements.patterns
     assert int(patterns.mask.sum()) == WINDOW[0] * WINDOW[1]
@@ -155,9 +154,9 @@ def test_pixels_that_were_not_measured_have_no_misfit(tiny: Tiny) -> None:
         run.measurements.pixel_size, [PIXEL * n / m for n, m in zip(WINDOW, (32, 28), strict=True)]
     )
     report = run.engine.run_iteration(1)
-    patterns._canvas._parts["fill"] = torch.where(patterns.mask, 0.0, 1e6)  # whatever lies there
     again = tiny_run(tiny, preprocess=[{"step": "pad", "size": [32, 28]}])
-    again.measurements.patterns._canvas._parts["fill"] = torch.where(patterns.mask, 0.0, 1e6)
+    whatever = torch.where(patterns.mask, 0.0, 1e6)
+    again.measurements.patterns._canvas._parts["fill"] = whatever
     assert again.engine.run_iteration(1).loss == report.loss
 
 

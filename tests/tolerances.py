@@ -58,12 +58,14 @@ BOUNDS = {
     "known object": 1e-2,
     # The same for a tilt, in mrad; it finds 0.03.
     "tilt": 0.3,
-    # PtyRAD's formulas in double precision, as 2-norms. It propagates with the phase dz sqrt(k^2 -
-    # K^2) of 4000 rad, which leaves 1e-12 of the double's 2e-16.
-    "ptyrad": 1e-11,
+    # PtyRAD's formulas in double precision, as 2-norms: it finds 2e-15.
+    "ptyrad": 1e-13,
+    # The same behind propagation: PtyRAD's phase dz sqrt(k^2 - K^2) of 4000 rad leaves 1e-12 of the
+    # double's 2e-16, and what follows from differences some more.
+    "ptyrad propagated": 1e-10,
     # Where it adds 1e-8 to a divisor or a radius, or propagates by single precision all the same.
     "ptyrad offset": 2e-7,
-    # The same as it runs, in single precision: it finds 1e-6.
+    # The intensity and its gradients as PtyRAD runs, in single precision: 6e-7.
     "ptyrad single": 5e-6,
     # Where it fits the thickness it makes that phase in single precision, good to 2e-4 rad; what
     # it propagates further than a slice is as good at best. It finds 6e-4.

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -63,6 +64,8 @@ def map_data(init: InitParams, native: Native, paths: Paths) -> None:
         native.put("data.dataset", key.strip("/"), f"{origin}.key")
     if suffix == ".raw":
         _raw(section, init, native)
+    elif suffix == ".mat":
+        _matlab(Path(native.content["data"]["path"]), native)
     if section.selection is None:  # else the file's own is another
         scan = [init.pos_N_scan_slow, init.pos_N_scan_fast]
         native.put("data.scan_shape", scan, "init_params.pos_N_scan_slow")
@@ -86,6 +89,19 @@ def _raw(section: FilePathWithKey, init: InitParams, native: Native) -> None:
     native.put("data.dtype", "float32", f"{origin}.path")
     native.put("data.offset", section.offset or 0, f"{origin}.offset")
     native.put("data.gap", _GAP if section.gap is None else section.gap, f"{origin}.gap")
+
+
+def _matlab(path: Path, native: Native) -> None:
+    """Version 7.3 is HDF5, whose axes PtyRAD takes as they stand; MATLAB counts the other way."""
+    origin = "init_params.meas_params.path"
+    if not path.is_file():
+        native.note(
+            origin,
+            f"is {path}, which is not there. If it is of version 7.3, set data.format to hdf5: "
+            "PtyRAD does not turn its axes round.",
+        )
+    elif h5py.is_hdf5(path):
+        native.put("data.format", "hdf5", origin)
 
 
 def _axes(init: InitParams, native: Native) -> None:

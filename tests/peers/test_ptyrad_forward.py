@@ -76,7 +76,7 @@ def compare(
 def test_in_double_precision(implementation: str, name: str) -> None:
     """The formulas are the same ones: PtyRAD's code, run in double precision."""
     found = run(IMPLEMENTATIONS[implementation], name)
-    compare(name, found, ptyrad(f"forward/{name}/double"), "ptyrad")
+    compare(name, found, ptyrad(f"forward/{name}/double"), "ptyrad propagated")
 
 
 @CASES

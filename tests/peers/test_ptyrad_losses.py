@@ -118,9 +118,9 @@ def test_all_of_them_through_the_model() -> None:
     measured = torch.fft.ifftshift(theirs["measured"].double(), dim=(-2, -1))
     value, terms = total_loss(config, model, BATCHED, intensity, measured, None)
     value.backward()
-    assert_agrees(value, theirs["value"], "ptyrad")
-    assert_agrees(torch.stack(list(terms.values())), theirs["terms"], "ptyrad")
+    assert_agrees(value, theirs["value"], "ptyrad propagated")
+    assert_agrees(torch.stack(list(terms.values())), theirs["terms"], "ptyrad propagated")
     gradients = {name: leaf.grad for name, leaf in leaves.items()}
     gradients["probe"] = torch.view_as_real(gradients["probe"])
     for name, gradient in gradients.items():
-        assert_agrees(gradient, theirs[name], "ptyrad", name)
+        assert_agrees(gradient, theirs[name], "ptyrad propagated", name)

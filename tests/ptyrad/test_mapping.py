@@ -6,9 +6,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
 import pytest
+import torch
 
 from fastpty.config import ReconConfig
+from fastpty.measurements import load_measurements
 from tests.ptyrad.cases import converted, native
 
 ON = {"start_iter": 1}
@@ -467,3 +471,23 @@ def test_files_are_sought_as_ptyrad_does_then_beside_the_parameters(
     assert [note.field for note in found.notes] == ["init_params.meas_params.path"]
     (here / "scan.h5").touch()
     assert at(converted(path).config(), "data.path") == str(here / "scan.h5")
+
+
+def test_a_matlab_file_that_is_hdf5_keeps_its_order_of_axes(tmp_path: Path) -> None:
+    """MATLAB's is the other way round, in which native configs count."""
+    patterns = np.arange(30 * 24 * 24, dtype=np.float32).reshape(5, 6, 24, 24)
+    path = tmp_path / "scan.mat"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file["dp"] = patterns
+    with path.open("r+b") as stream:
+        stream.write(b"MATLAB 7.3 MAT-file".ljust(512))
+    given = {"meas_params": {"path": str(path), "key": "dp"}}
+    config = native(init={**given, "meas_calibration": {"mode": "dx", "value": 0.4}})
+    found = load_measurements(config, Path()).patterns.counts(torch.tensor([7]))
+    np.testing.assert_array_equal(np.fft.fftshift(found[0]), patterns[1, 1])
+
+
+def test_a_matlab_file_that_is_not_there_may_be_either() -> None:
+    result = converted(init={"meas_params": {"path": "scan.mat", "key": "dp"}})
+    assert at(result.config(), "data.format") == "auto"
+    assert "version 7.3" in result.notes[0].text

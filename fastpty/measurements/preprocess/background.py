@@ -86,7 +86,7 @@ def fit_power_law(radius: Image, values: Image) -> tuple[float, float]:
 
     Raises
     ------
-    ValueError : there are too few of them.
+    ValueError : there are too few of them, or they do not fall with the radius.
     """
     a, b = _fit_log(np.log(radius, where=radius > 0, out=np.zeros_like(radius)), values, radius)
     return a, b
@@ -104,4 +104,6 @@ def _fit_log(abscissa: Image, values: Image, radius: Image) -> tuple[float, floa
             f"only {int(used.sum())} pixels are greater than zero where the background is fitted"
         )
     slope, offset = np.polyfit(abscissa[used], np.log(values[used]), 1)
+    if slope >= 0:
+        raise ValueError("the intensity does not fall with the radius where it is fitted")
     return float(np.exp(offset)), float(-slope)

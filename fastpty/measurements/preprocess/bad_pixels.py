@@ -54,7 +54,7 @@ def hot_pixels(recording: Recording, section: HotPixelsConfig, context: Context)
         if sought:
             hot |= find()
         if dark:
-            dead |= find(dark=True)
+            dead |= find(dark=True) | _silent(recording, usable & ~undefined, section)
     dead &= ~hot
     bad = given | hot | dead
     done = [f"{kind} pixels found: {_places(found)}" for kind, found in _named(section, hot, dead)]
@@ -69,6 +69,21 @@ def hot_pixels(recording: Recording, section: HotPixelsConfig, context: Context)
         )
     text = f"{'; '.join(done)}; {masked} of {bad.size} pixels are masked now"
     return recording.masked(bad, context.field).report("hot_pixels", text, warning)
+
+
+def _silent(
+    recording: Recording, good: NDArray[np.bool_], section: HotPixelsConfig
+) -> NDArray[np.bool_]:
+    """Zero in every pattern, where counting noise alone leaves no neighbourhood at zero."""
+    mean, gain = recording.statistic("mean"), float(recording.statistic("gain"))
+    silent = good & (recording.statistic("maximum") == 0) & (mean == 0)
+    if gain == 0 or not silent.any():
+        return np.zeros_like(silent)
+    median, _, _ = _neighbours(np.where(good, mean, np.nan), section.radius)
+    quantum = gain / len(recording.index)
+    with np.errstate(invalid="ignore"):  # of one without good neighbours nothing is known
+        expected = median > section.threshold * np.sqrt(quantum * (median + quantum))
+    return np.asarray(silent & expected)
 
 
 def find_outliers(

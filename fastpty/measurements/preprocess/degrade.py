@@ -85,8 +85,7 @@ def poisson_noise(recording: Recording, section: PoissonNoiseConfig, context: Co
     tally = Tally(recording.scan.shape[0], recording.shape[0] * recording.shape[1])
 
     def draw(start: int, piece: NDArray[Any]) -> NDArray[Any]:
-        expected = np.maximum(piece, 0) * factor
-        tally.note(start, piece * factor, expected)
+        expected = tally.zeroed(start, piece * factor)
         drawn = np.empty(piece.shape, np.uint32)
         for number, pattern in enumerate(expected):
             # A stream for each pattern: in whatever pieces they are read, the noise is the same.

@@ -25,6 +25,7 @@ __all__ = [
     "mapped",
     "selected",
     "unsigned",
+    "working",
 ]
 
 Image = NDArray[np.float64]
@@ -59,12 +60,14 @@ class Tally:
         self._added = np.zeros(patterns)
         self._pixels = pixels
 
-    def note(self, start: int, before: NDArray[Any], after: NDArray[Any]) -> None:
-        """These patterns became those."""
-        here = slice(start, start + len(before))
-        self._values[here] = np.count_nonzero(before != after, axis=(1, 2))
-        self._added[here] = after.sum(axis=(1, 2), dtype=np.float64)
-        self._added[here] -= before.sum(axis=(1, 2), dtype=np.float64)
+    def zeroed(self, start: int, values: NDArray[Any], low: float = 0.0) -> NDArray[Any]:
+        """The patterns, changed in place, with zero where they were below ``low``; NaN stays."""
+        here = slice(start, start + len(values))
+        below = values < low
+        self._values[here] = np.count_nonzero(below & (values != 0), axis=(1, 2))
+        self._added[here] = -values.sum(axis=(1, 2), where=below, dtype=np.float64)
+        values[below] = 0
+        return values
 
     @property
     def text(self) -> str:
@@ -276,6 +279,11 @@ class Recording:
         return replace(self, scan=scan, statistics=self.known("mean", canvas.apply))
 
 
+def working(dtype: np.dtype[Any]) -> type[np.floating[Any]]:
+    """The precision that holds every value of a type, or as many digits."""
+    return np.float32 if dtype.itemsize <= 2 or dtype == np.float32 else np.float64
+
+
 def unsigned(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The type of values of ``dtype`` that are not negative: unsigned for whole numbers, else
     float32."""
@@ -341,7 +349,9 @@ def _survey(scan: RawScan) -> dict[str, Any]:
     totals, minimum = np.empty(count), np.inf
     for start, piece in scan.pieces(_VALUES * scan.dtype.itemsize / 2**20):
         total += piece.sum(axis=0, dtype=np.float64)
-        squares += np.square(piece, dtype=np.float64).sum(axis=0)
+        # For a spread in single precision: it need not be exact, and this is the slowest part.
+        flat = piece.reshape(len(piece), -1).astype(np.float32, copy=False)
+        squares += np.einsum("np,np->p", flat, flat).reshape(ny, nx)
         maximum = np.maximum(maximum, piece.max(axis=0))
         totals[start : start + len(piece)] = piece.sum(axis=(1, 2), dtype=np.float64)
         good = piece if scan.mask is None else piece[:, scan.mask]

@@ -11,7 +11,13 @@ from fastpty.config.preprocess import NormaliseConfig, RemoveNegativeConfig
 from fastpty.errors import DataError
 from fastpty.measurements.canvas import Canvas
 from fastpty.measurements.files import load_file
-from fastpty.measurements.preprocess.recording import Context, Recording, Tally, unsigned
+from fastpty.measurements.preprocess.recording import (
+    Context,
+    Recording,
+    Tally,
+    unsigned,
+    working,
+)
 
 __all__ = ["normalise", "remove_negative", "subtracted"]
 
@@ -31,12 +37,10 @@ def remove_negative(
         low = float(section.value or 0)
         count = Tally(recording.scan.shape[0], recording.shape[0] * recording.shape[1])
 
-        def cut(start: int, piece: NDArray[Any]) -> NDArray[Any]:
-            values = np.where(piece < low, np.zeros((), piece.dtype), piece)
-            count.note(start, piece, values)
-            return values
-
-        recording = recording.changed(cut, unsigned(recording.scan.dtype))
+        recording = recording.changed(
+            lambda start, piece: count.zeroed(start, piece.copy(), low),
+            unsigned(recording.scan.dtype),
+        )
         return recording.report(name, f"nothing below {low:g}", tally=count)
     if recording.scan.dtype.kind == "u":
         return recording.report(name, f"nothing: {recording.scan.dtype.name} has no sign")
@@ -57,13 +61,12 @@ def subtracted(
     # A signed type's lowest value, subtracted, just fits the unsigned one.
     fits = whole and bool(np.min(level) >= np.iinfo(scan.dtype).min)
     dtype = unsigned(scan.dtype) if fits else np.dtype(np.float32)
-    level = np.where(recording.good, level, 0.0)
+    work = working(scan.dtype)
+    level = np.where(recording.good, level, 0.0).astype(work)
 
     def lower(start: int, piece: NDArray[Any]) -> NDArray[Any]:
-        values = piece - level
-        cut = np.maximum(values, 0)  # NaN stays, and is refused in the end
-        tally.note(start, values, cut)
-        return cut.astype(dtype)
+        values = np.subtract(piece, level, dtype=work)
+        return tally.zeroed(start, values).astype(dtype, copy=False)
 
     return recording.changed(lower, dtype), tally
 

@@ -115,6 +115,8 @@ def test_the_laws_are_found_from_their_own_values() -> None:
     values = np.where(np.arange(50) < 15, 1.0, 0.0)
     with pytest.raises(ValueError, match="only 15 pixels are greater than zero"):
         fit_power_law(radius, values)
+    with pytest.raises(ValueError, match="does not fall with the radius"):
+        fit_exponential(radius, radius)
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,24 @@ def test_a_dead_pixel() -> None:
     assert found(run(data, {**STEP, "dead": False})) == []
 
 
+def test_a_pixel_that_never_counts_is_dead_also_among_uneven_ones() -> None:
+    """Where the neighbours differ too much to call one too dark, but none is at zero."""
+    rate = np.random.default_rng(2).uniform(4, 40, SHAPE)
+    data = np.random.default_rng(3).poisson(np.repeat(rate[None], 200, 0)).astype(np.uint16)
+    data[:, 3, 4] = 0
+    assert found(run(data, STEP)) == [[3, 4]]
+    data[7, 3, 4] = 1
+    assert found(run(data, STEP)) == []
+
+
+def test_darkness_is_not_dead() -> None:
+    """A few counts in the whole scan: that many pixels had none is no wonder."""
+    data = exposed(counts=0.02)
+    data[:, :, :] = np.random.default_rng(4).poisson(0.02, data.shape)
+    assert (data.max(axis=0) == 0).sum() > 100
+    assert found(run(data, STEP)) == []
+
+
 def test_a_reflection_is_no_hot_pixel() -> None:
     """A spot that spreads over its neighbours by a half; ``contrast`` says what is a spot."""
     data = exposed()

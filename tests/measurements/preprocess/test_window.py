@@ -146,6 +146,7 @@ def test_resampled_patterns(stored: bool) -> None:
     assert done.counts.shape == (3, 10, 9)
     np.testing.assert_allclose(done.counts.sum(axis=(1, 2)), data.sum(axis=(1, 2)), **SINGLE)
     assert done.recording.detector.width == (0.5, 6 / 9)
+    assert done.recording.detector.centre == (5, 4)
     assert done.patterns.dtype == (np.float32 if stored else np.uint16)
 
 
