@@ -119,7 +119,7 @@ def _least_squares(
     x: NDArray[np.float64],
     counts: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """(parameters, their covariance, robust residual)."""
+    """(parameters, their covariance, root mean square of the misfit)."""
     damping = 1e-2
     misfit = counts - _model(values, y, x)
     for _ in range(_ITERATIONS):
@@ -147,9 +147,10 @@ def _least_squares(
                 break
         else:
             damping *= 8
-    residual = max(1.4826 * float(np.median(np.abs(misfit))), 1e-6)
-    covariance = np.linalg.pinv(normal) * residual**2
-    return values, covariance, residual
+    # Noise differs from pixel to pixel, so its own size in each is taken (Huber's sandwich).
+    inverse, scores = np.linalg.pinv(normal), slope * (weight * misfit)
+    covariance = inverse @ (scores @ scores.T) @ inverse
+    return values, covariance, float(np.sqrt(np.mean(misfit**2)))
 
 
 def _huber(misfit: NDArray[np.float64], spread: float) -> float:
