@@ -196,6 +196,41 @@ def info(
 
 
 @app.command()
+def calibrate(
+    file: Annotated[
+        Path, typer.Argument(help="recorded patterns, or a config (YAML)", show_default=False)
+    ],
+    overrides: Overrides = None,
+    write: Annotated[
+        Path | None, typer.Option("--write", help="write a config with what was found")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="folder for calibration.png")
+    ] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Find disc, rotation and flips of the scan, and a first defocus, from the patterns."""
+    from fastpty.calibrate import numbers, run_calibration, table
+
+    if write is not None and write.exists():
+        raise OutputError(str(write), "exists already.", "Choose another name for --write.")
+    folder = output or Path("output") / file.stem
+    console = Console(stderr=as_json)
+    found, written = run_calibration(file, overrides or [], folder, write)
+    if as_json:
+        typer.echo(json.dumps(numbers(found)))
+    else:
+        console.print(f"[bold]{found.gathered.source}[/bold]")
+        for subject, text in table(found):
+            console.print(f"  {subject:<13}{text}", highlight=False, soft_wrap=True)
+    for doubt in found.doubts:
+        console.print(f"  ! {doubt}", style="yellow", highlight=False, soft_wrap=True)
+    for path in written:
+        console.print(f"{path} written.", highlight=False, soft_wrap=True)
+
+
+@app.command()
 def init(
     data_file: Annotated[Path, typer.Argument(help="recorded patterns", show_default=False)],
     output: Annotated[

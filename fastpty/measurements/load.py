@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastpty.config import ReconConfig, resolve_path
-from fastpty.config.data import ArrayFile, PositionFile
+from fastpty.config.data import ArrayFile, DataConfig, PositionFile
 from fastpty.errors import ConfigError, DataError
 from fastpty.io import RawScan, load_array, open_scan
 from fastpty.measurements.calibration import DiscFit, fit_disc, object_pixel_size
@@ -18,7 +18,7 @@ from fastpty.measurements.patterns import Patterns
 from fastpty.measurements.positions import raster_positions, rotate_positions
 from fastpty.optics import electron_wavelength
 
-__all__ = ["Measurements", "load_file", "load_measurements"]
+__all__ = ["Measurements", "listed_positions", "load_file", "load_mask", "load_measurements"]
 
 
 @dataclass
@@ -57,7 +57,7 @@ def load_measurements(config: ReconConfig, folder: Path) -> Measurements:
     ConfigError, DataError : naming the field, what was found and what to do.
     """
     with _open(config, folder) as scan:
-        mask = _load_mask(config, scan, folder)
+        mask = load_mask(config.data, scan, folder)
         positions = _load_positions(config, scan, folder)
         patterns = Patterns.load(
             scan,
@@ -87,7 +87,7 @@ def _open(config: ReconConfig, folder: Path) -> RawScan:
 def _load_positions(config: ReconConfig, scan: RawScan, folder: Path) -> NDArray[np.float64]:
     section = config.scan
     if section.positions is not None:
-        positions = _listed_positions(section.positions, scan, folder)
+        positions = listed_positions(section.positions, scan, folder)
     elif section.step is not None:
         positions = _raster(section.step, scan)
     else:
@@ -95,7 +95,8 @@ def _load_positions(config: ReconConfig, scan: RawScan, folder: Path) -> NDArray
     return rotate_positions(positions, section.rotation_deg, section.affine)
 
 
-def _listed_positions(section: PositionFile, scan: RawScan, folder: Path) -> NDArray[np.float64]:
+def listed_positions(section: PositionFile, scan: RawScan, folder: Path) -> NDArray[np.float64]:
+    """[N, 2] (y, x) in the unit of the file, one for each pattern."""
     array = load_file("scan.positions", section, folder, ranks=(2,))
     if array.shape != (scan.shape[0], 2) or array.dtype.kind == "c":
         raise DataError(
@@ -117,11 +118,11 @@ def _raster(step: float | tuple[float, float], scan: RawScan) -> NDArray[np.floa
     return raster_positions(scan.scan_shape, step)
 
 
-def _load_mask(config: ReconConfig, scan: RawScan, folder: Path) -> NDArray[np.bool_] | None:
+def load_mask(section: DataConfig, scan: RawScan, folder: Path) -> NDArray[np.bool_] | None:
     """Good where both the config's mask and the detector's own say so."""
-    if config.data.mask is None:
+    if section.mask is None:
         return scan.mask
-    mask = load_file("data.mask", config.data.mask, folder, ranks=(2,))
+    mask = load_file("data.mask", section.mask, folder, ranks=(2,))
     if mask.shape != scan.shape[1:]:
         raise DataError(
             "data.mask", f"has shape {list(mask.shape)}; patterns are {list(scan.shape[1:])}."

@@ -1,0 +1,66 @@
+"""From a file to a figure and a config: the work of ``fastpty calibrate``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastpty.atomic import atomic_path
+from fastpty.calibrate.config import is_config, read_input
+from fastpty.calibrate.gather import gather
+from fastpty.calibrate.report import calibrated_config, extended_config
+from fastpty.calibrate.solve import Calibration, solve
+from fastpty.errors import OutputError
+from fastpty.figures import FiguresUnavailableError, write_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["FIGURE_NAME", "run_calibration"]
+
+FIGURE_NAME = "calibration.png"
+
+
+def run_calibration(
+    path: Path, overrides: Sequence[str], folder: Path, write: Path | None
+) -> tuple[Calibration, list[Path]]:
+    """(what was found, files written).
+
+    Parameters
+    ----------
+    path : a data file or a config.
+    overrides : texts such as ``beam.energy_kv=300``.
+    folder : for the figure, which is left out where matplotlib is missing.
+    write : a config with what was found; None: none.
+
+    Raises
+    ------
+    ConfigError, DataError, OutputError : naming the field, what was found and what to do.
+    """
+    config, content = read_input(path, overrides)
+    base = path.parent if is_config(path) else Path()
+    found = solve(gather(config, base), config)
+    written = []
+    with suppress(FiguresUnavailableError):
+        written.append(write_figure(folder / FIGURE_NAME, lambda: _draw(found)))
+    if write is not None:
+        title = f"fastpty reconstruction of {found.gathered.source}, calibrated from its patterns"
+        if is_config(path):
+            text = extended_config(content, found, title, path.parent, write)
+        else:
+            text = calibrated_config(content, found, title)
+        try:
+            with atomic_path(write) as target:
+                target.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise OutputError(str(write), f"cannot be written ({error}).") from error
+        written.append(write)
+    return found, written
+
+
+def _draw(found: Calibration) -> Figure:
+    from fastpty.calibrate.figure import draw_calibration
+
+    return draw_calibration(found)
