@@ -48,7 +48,7 @@ def annulus(
     weight = np.clip(outer - radius + 0.5, 0, 1)
     if inner > 0:
         weight *= np.clip(radius - inner + 0.5, 0, 1)
-    return weight.astype(np.float32)
+    return np.asarray(weight, np.float32)
 
 
 def detector_sums(pieces: Pieces, weights: NDArray[np.floating], count: int) -> NDArray[np.float64]:

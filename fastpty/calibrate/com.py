@@ -112,14 +112,8 @@ def _tiles(maps: NDArray[np.float64]) -> NDArray[np.float64]:
     """[3, T] sums over the tiles of a coarse grid."""
     rows = np.array_split(np.arange(maps.shape[1]), _TILES)
     columns = np.array_split(np.arange(maps.shape[2]), _TILES)
-    return np.stack(
-        [
-            maps[:, r[0] : r[-1] + 1, c[0] : c[-1] + 1].sum(axis=(1, 2))
-            for r in rows
-            for c in columns
-        ],
-        axis=1,
-    )
+    parts = [maps[:, r[0] : r[-1] + 1, c[0] : c[-1] + 1] for r in rows for c in columns]
+    return np.stack([part.sum(axis=(1, 2)) for part in parts], axis=1)
 
 
 def _best(sums: NDArray[np.float64]) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from fastpty.config import apply_overrides, read_yaml, validate_config
 from fastpty.config.base import Section
 from fastpty.config.data import CalibrationConfig, DataConfig, ScanConfig
-from fastpty.config.init import data_section, initial_values
+from fastpty.config.init import data_section, complete_values
 from fastpty.config.template import MISSING
 from fastpty.io import open_scan
 
@@ -81,7 +81,7 @@ def read_input(path: Path, overrides: Sequence[str]) -> tuple[CalibrateConfig, d
 def _content_of(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
     section = data_section(path, {}, [item for item in overrides if item.startswith("data.")])
     with open_scan(path, **section.reading) as scan:
-        values = initial_values(path.resolve(), scan, section)
+        values = complete_values(path.resolve(), scan, section)
     known: dict[str, Any] = {
         name: {field: value for field, value in fields.items() if value is not MISSING}
         for name, fields in values.items()

@@ -34,15 +34,15 @@ def draw_calibration(found: Calibration) -> Figure:
     axes = figure.subplots(2, 4)
     _draw_disc(axes[0, 0], found)
     turned = without_plane(found.gathered.virtual.centre_of_mass)
-    _draw_field(axes[0, 1], found, turned, "centre of mass, detector axes")
+    _draw_field(axes[0, 1], found, turned, "centre of mass")
     along = np.einsum("ij,ikl->jkl", found.lens.orientation, turned)
-    _draw_field(axes[0, 2], found, along, "the same, scan axes")
+    _draw_field(axes[0, 2], found, along, "turned to the scan")
     _draw_curl(axes[0, 3], found)
     _draw_shifts(axes[1, 0], found)
     for panel, image, title in (
         (axes[1, 1], found.aligned, "bright field, aligned"),
-        (axes[1, 2], found.phase, "phase, weak-phase fit"),
-        (axes[1, 3], found.integrated, "phase, integrated\ncentre of mass"),
+        (axes[1, 2], found.phase, "phase (weak-phase fit)"),
+        (axes[1, 3], found.integrated, "phase (iCoM)"),
     ):
         _draw_image(panel, found, image, title)
     lens = found.lens
@@ -73,7 +73,7 @@ def _draw_disc(axes: Axes, found: Calibration) -> None:
     hide_ticks(axes)
     mrad = 1e3 * found.wavelength * found.dk
     add_scale_bar(axes, mean.shape, Scale((mrad, mrad), "mrad"))
-    axes.set_title("mean pattern, fitted disc")
+    axes.set_title("mean pattern, disc")
 
 
 def _draw_field(axes: Axes, found: Calibration, field: NDArray[np.float64], title: str) -> None:
@@ -94,7 +94,7 @@ def _draw_curl(axes: Axes, found: Calibration) -> None:
     axes.set_xticks([-180, -90, 0, 90, 180])
     axes.set_ylim(0, 1)
     axes.set_xlabel("rotation (°)")
-    axes.set_ylabel("share of the curl")
+    axes.set_ylabel("curl, share of the power")
     axes.legend(loc="upper center", handlelength=1.2)
     axes.set_title("curl of the centre of mass")
 
@@ -107,11 +107,11 @@ def _draw_shifts(axes: Axes, found: Calibration) -> None:
         axes.plot([x, fx], [y, fy], color="0.6", linewidth=0.5)
     axes.plot(*fitted.T[::-1] + middle[::-1, None], ".", color=_BLUE, markersize=4, label="fit")
     axes.plot(*shifts.shifts.T[::-1], ".", color=_ORANGE, markersize=2.5, label="measured")
-    axes.set_aspect("equal")
-    axes.invert_yaxis()
+    reach = 1.35 * float(np.abs(np.vstack([shifts.shifts, fitted])).max(initial=0.1))
+    axes.set(xlim=(-reach, reach), ylim=(reach, -reach), aspect="equal")
     axes.set_xlabel("fast (scan steps)")
     axes.set_ylabel("slow (scan steps)")
-    axes.legend(loc="upper right", handlelength=0.8, borderpad=0.1)
+    axes.legend(loc="upper right", handlelength=0.6, borderpad=0.0, handletextpad=0.2)
     axes.set_title("parallax shifts")
 
 

@@ -123,7 +123,8 @@ def _basis(
 ) -> NDArray[np.float64]:
     """Steps as columns; the rotation that the config has is left out, since it is measured."""
     if section.step is not None:
-        steps = np.diag(np.broadcast_to(np.asarray(section.step, np.float64), (2,)))
+        slow, fast = np.broadcast_to(np.asarray(section.step, np.float64), (2,)).tolist()
+        steps = np.array([[slow, 0.0], [0.0, fast]])
     elif section.positions is not None and section.positions.unit == "angstrom":
         listed = listed_positions(section.positions, scan, folder)
         index = np.stack(np.meshgrid(*map(np.arange, raster), indexing="ij"), -1).reshape(-1, 2)
@@ -131,7 +132,7 @@ def _basis(
         steps = np.linalg.lstsq(design, listed, rcond=None)[0][:2].T
     else:
         raise ConfigError("scan.positions.unit", "must be angstrom for a calibration.")
-    return np.asarray(section.affine, np.float64) @ steps
+    return np.asarray(np.asarray(section.affine, np.float64) @ steps)
 
 
 def _disc(scan: RawScan, mean: NDArray[np.float64], mask: NDArray[np.bool_] | None) -> EllipseFit:

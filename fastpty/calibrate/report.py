@@ -159,9 +159,9 @@ def _extended(content: Mapping[str, Any], found: Calibration) -> dict[str, Any]:
     if beam["semiangle_mrad"] is None:
         beam["semiangle_mrad"] = float(f"{found.semiangle_mrad:.4g}")
     calibration = result.get("calibration") or {}
-    if all(calibration.get(name) is None for name in calibration if name != "disc_radius_px"):
-        if not isinstance(calibration.get("disc_radius_px"), int | float):
-            result["calibration"] = {"disc_radius_px": round(found.gathered.disc.radius, 3)}
+    scale = [name for name, value in calibration.items() if value is not None]
+    if scale == [] or calibration.get("disc_radius_px") == "fit":
+        result["calibration"] = {"disc_radius_px": round(found.gathered.disc.radius, 3)}
     scan["rotation_deg"] = round(found.lens.rotation_deg, 3)
     affine = _affine(found, scan.get("affine"))
     if affine != np.eye(2).tolist():

@@ -102,8 +102,8 @@ class Calibration:
         given = self.semiangle_given
         if given is not None and abs(self.semiangle_mrad / given - 1) > _AGREE_SEMIANGLE:
             found.append(
-                f"the disc has {self.semiangle_mrad:.4g} mrad on this scale, beam.semiangle_mrad is "
-                f"{given:.4g}: one of them is wrong, and the defocus with it"
+                f"the disc has {self.semiangle_mrad:.4g} mrad on this scale, but "
+                f"beam.semiangle_mrad is {given:.4g}: one is wrong, and the defocus with it"
             )
         ratio = self.fit.explained / max(self.explained_other, 1e-12)
         if ratio < _SURE_RATIO:

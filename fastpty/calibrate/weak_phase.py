@@ -5,9 +5,9 @@ To first order in the phase, the image in detector pixel k of a specimen exp(i p
 
 ``Gamma_k(q) = i (psi*(k) psi(k - M q) - psi(k) psi*(k + M q)) / |psi(k)|^2``
 
-(Rodenburg, McCallum & Nellist, *Ultramicroscopy* **48** (1993) 304). The best phi for given lens and
-orientation is ``sum_k Gamma* G / sum_k |Gamma|^2``; what share of the power of G it explains is
-maximised. Both the shifts of the images and the gradient in the centre of mass are parts of this.
+(Rodenburg, McCallum & Nellist, *Ultramicroscopy* **48** (1993) 304). The best phi for given lens
+and orientation is ``sum_k Gamma* G / sum_k |Gamma|^2``; what share of the power of G it explains is
+maximised. The shifts of the images and the gradient in the centre of mass are both parts of this.
 """
 
 from __future__ import annotations

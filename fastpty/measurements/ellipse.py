@@ -128,7 +128,7 @@ def _least_squares(
         slope = np.stack(
             [
                 (_model(values + s, y, x) - _model(values - s, y, x)) / (2 * s.max())
-                for s in np.diag(_STEPS)
+                for s in np.eye(len(_STEPS)) * _STEPS
             ]
         )
         normal = (slope * weight) @ slope.T
