@@ -18,12 +18,14 @@ from fastpty.config import ReconConfig, resolve_path
 from fastpty.config.data import ArrayFile
 from fastpty.errors import FastptyError, OutputError
 from fastpty.figures import save_figures
+from fastpty.measurements.views import measured_views
 from fastpty.metrics import displacement
 from fastpty.observers import Checkpoints, Interrupt, ProgressDisplay
 from fastpty.preflight import Finding, preflight
 from fastpty.recon import Reconstruction
 from fastpty.results import Results, write_results
 from fastpty.truth import Truth, compare_with_truth, read_truth
+from fastpty.virtual import VirtualImages, phase_beside
 
 __all__ = ["JobReport", "print_preflight", "run_job", "set_up"]
 
@@ -120,9 +122,12 @@ def run_job(
     summary = _summary(run, results, output)
     if truth is not None:
         _add_truth(summary, results, truth, console)
+    virtual = measured_views(run.measurements, config.output.virtual)
+    if virtual is not None:
+        summary["virtual"] = phase_beside(virtual, results)
     _write(results, summary, output)
     if config.output.figures:
-        _draw(results, output / "figures", console)
+        _draw(results, virtual, output / "figures", console)
     _print_summary(summary, console)
     return JobReport(output, run.finished, summary)
 
@@ -171,10 +176,10 @@ def _prepare(output: Path, config: ReconConfig) -> None:
         raise OutputError(str(output), f"cannot be written ({error}).", "Use -o.") from error
 
 
-def _draw(results: Results, folder: Path, console: Console) -> None:
+def _draw(results: Results, virtual: VirtualImages | None, folder: Path, console: Console) -> None:
     """Figures are a view of the results: without them the run is still whole."""
     try:
-        save_figures(results, folder)
+        save_figures(results, folder, virtual=virtual)
     except (FastptyError, OSError) as error:
         console.print(f"No figures: {error}", style="yellow")
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastpty.metrics import remove_plane
+from fastpty.results import Results
 
 __all__ = [
     "Segments",
@@ -24,7 +25,9 @@ __all__ = [
     "bright_field_segments",
     "detector_sums",
     "integrate_gradient",
+    "phase_beside",
     "probe_weighted",
+    "raster_basis",
     "segment_sums",
     "virtual_images",
 ]
@@ -221,6 +224,22 @@ def integrate_gradient(
     return phase
 
 
+def raster_basis(
+    positions: NDArray[np.floating], scan_shape: tuple[int, int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(basis [2, 2], origin [2]) of the raster ``origin + basis (slow, fast)`` nearest to positions.
+
+    Parameters
+    ----------
+    positions : [N, 2] (y, x), row by row; those that are not finite are passed over.
+    """
+    index = np.indices(scan_shape).reshape(2, -1).T
+    design = np.column_stack([index, np.ones(len(index))])
+    known = np.isfinite(positions).all(axis=1)
+    found = np.linalg.lstsq(design[known], positions[known], rcond=None)[0]
+    return np.asarray(found[:2].T), np.asarray(found[2])
+
+
 def probe_weighted(
     image: NDArray[np.floating],
     probe: NDArray[np.complexfloating],
@@ -249,3 +268,20 @@ def probe_weighted(
             share = np.abs(1 - dy - rest[:, 0]) * np.abs(1 - dx - rest[:, 1])
             value += share * seen[corner[:, 0] + dy, corner[:, 1] + dx]
     return value
+
+
+def phase_beside(virtual: VirtualImages, results: Results) -> dict[str, float]:
+    """Pearson's correlation of every ring detector with the phase under the probe, by name.
+
+    Annular dark field is brighter where there is more matter, as the phase is: the number should be
+    well above 0, and below for bright field in focus.
+    """
+    phase = results.phase.sum(axis=1).mean(axis=0)
+    known = np.isfinite(results.positions).all(axis=1)
+    seen = probe_weighted(phase, results.probe, results.positions[known])
+    found = {}
+    for name, image in virtual.detectors.items():
+        values = image.ravel()[known]
+        if values.std() > 0 and seen.std() > 0:
+            found[name] = float(np.corrcoef(values, seen)[0, 1])
+    return found

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from fastpty.config import apply_overrides, read_yaml, validate_config
 from fastpty.config.base import Section
 from fastpty.config.data import CalibrationConfig, DataConfig, ScanConfig
-from fastpty.config.init import data_section, complete_values
+from fastpty.config.init import complete_values, data_section
 from fastpty.config.template import MISSING
 from fastpty.io import open_scan
 

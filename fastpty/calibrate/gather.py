@@ -33,6 +33,7 @@ __all__ = ["Gathered", "gather"]
 _SPARSE, _RUN = 2048, 16
 # Positions along an axis for the images of segments: their number is what costs memory and time.
 _BLOCK = 128
+_PIECE_MB = 64.0
 _ACROSS = 11
 """Segments along the disc's diameter."""
 _SMALLEST = 3.0  # px radius: a smaller disc has no segments to compare
@@ -163,11 +164,11 @@ class _Reader:
         self.mask = None if mask is None else np.roll(mask, self._offset, axis=(0, 1))
 
     def pieces(
-        self, start: int, stop: int, origin: int = 0, megabytes: float = 64.0
+        self, start: int, stop: int, origin: int = 0
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """(number from ``origin``, patterns) of a part of the scan, at most so large each."""
+        """(number from ``origin``, patterns) of a part of the scan, at most ``_PIECE_MB`` each."""
         ny, nx = self._scan.shape[1:]
-        size = max(1, int(megabytes * 2**20 / (4 * ny * nx)))
+        size = max(1, int(_PIECE_MB * 2**20 / (4 * ny * nx)))
         for first in range(start, stop, size):
             yield first - origin, self._read(first, min(first + size, stop))
 

@@ -28,7 +28,7 @@ _TAIL = 0.005
 # and of the bright tail against the dark one (logarithm).
 _SURE_RATIO, _SURE_TAILS = 1.25, math.log(1.15)
 # Two methods agree when they are no further apart than this, or than three standard deviations.
-_AGREE_DEG, _AGREE_DEFOCUS, _AGREE_SEMIANGLE = 3.0, 0.1, 0.02
+_AGREE_DEG, _AGREE_DEFOCUS, _AGREE_SEMIANGLE = 3.0, 0.15, 0.02
 
 
 @dataclass(frozen=True)
@@ -220,10 +220,12 @@ def _climb(model: WeakPhase, curl: CurlFit, parallax: ParallaxFit) -> tuple[Weak
         model.best_defocus(shifted.rotation_deg, shifted.mirrored),
         *(model.best_defocus(curl.rotation_of(hand), hand) for hand in (False, True)),
     ]
-    fits = [model.fit(start) for start in starts]
-    best = max(fits, key=lambda fit: fit.explained)
-    others = [fit.explained for fit in fits if fit.lens.mirrored != best.lens.mirrored]
-    return best, max(others)
+    fits = []
+    for hand in (False, True):
+        of_hand = [start for start in starts if start.mirrored == hand]
+        fits.append(model.fit(max(of_hand, key=model.explained), resample=False))
+    other, best = sorted(fits, key=lambda fit: fit.explained)
+    return model.fit(best.lens), other.explained
 
 
 def _tails(

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fastpty.calibrate.com import soft_edge
 from fastpty.calibrate.orientation import Matrix, frequencies, orientation
 from fastpty.virtual import Segments
 
@@ -111,22 +112,28 @@ class WeakPhase:
         self._wavelength = wavelength
         step = math.sqrt(abs(np.linalg.det(basis)))
         self._unit = step / (wavelength * self._edge)
-        self._window = _moving_window(self._scan, segments.k @ slope.T)
-        spectra = np.fft.fft2(images * self._window).reshape(len(images), -1)
+        moving = images * _moving_window(self._scan, segments.k @ slope.T)
+        spectra = np.fft.fft2(moving).reshape(len(images), -1).astype(np.complex64)
         every = frequencies(self._scan, basis).reshape(-1, 2)
         self._half = np.arange(1, (len(every) + 1) // 2)  # half of a real image's; the rest mirrors
-        self._every, self._spectra = every, spectra.astype(np.complex64)
-        power = (np.abs(self._spectra[:, self._half]) ** 2).sum(axis=0)
+        power = (np.abs(spectra[:, self._half]) ** 2).sum(axis=0)
         strongest = self._half[np.argsort(power)[::-1][:_FREQUENCIES]]
-        self._q, self._g = every[strongest], self._spectra[:, strongest]
+        self._q, self._g = every[strongest], spectra[:, strongest]
+        self._every, self._images = every, images
         self._power = float((np.abs(self._g) ** 2).sum())
 
     def explained(self, lens: Lens) -> float:
         """Share of the power, 0 to 1."""
         return self._share(*self._sums(self._transfer(lens, self._q)))
 
-    def fit(self, start: Lens, seed: int = 0) -> WeakPhaseFit:
-        """Climb to the nearest maximum by damped Newton steps; errors by resampling segments."""
+    def fit(self, start: Lens, *, resample: bool = True, seed: int = 0) -> WeakPhaseFit:
+        """Climb to the nearest maximum by damped Newton steps; errors by resampling segments.
+
+        Parameters
+        ----------
+        resample : without it, all errors are 0.
+        seed : of the resampling.
+        """
         values = np.array([0.0, *(c / self._unit for c in (start.c10, start.c12a, start.c12b))])
 
         def lens_of(v: NDArray[np.float64]) -> Lens:
@@ -153,22 +160,27 @@ class WeakPhase:
                 damping *= 10
             if np.abs(step / _STEPS).max() < 0.02 or damping > 1e4:
                 break
-        _, bend = _derivatives(share, values, here)
-        errors = self._errors(lens_of, values, bend, seed)
-        scale = np.array([math.degrees(1.0), self._unit, self._unit, self._unit])
+        found = np.zeros(4)
+        if resample:
+            _, bend = _derivatives(share, values, here)
+            scale = np.array([math.degrees(1.0), self._unit, self._unit, self._unit])
+            found = self._errors(lens_of, values, bend, seed) * scale
         lens = lens_of(values)
         turned = (lens.rotation_deg + 180.0) % 360.0 - 180.0
         lens = Lens(turned, lens.mirrored, lens.c10, lens.c12a, lens.c12b)
-        found = errors * scale
         return WeakPhaseFit(
             lens, here, (float(found[0]), float(found[1]), float(found[2]), float(found[3]))
         )
 
     def phase(self, lens: Lens) -> NDArray[np.float64]:
-        """[slow, fast] phase in rad, faded out towards the border of the block."""
-        numerator, power = self._sums(
-            self._transfer(lens, self._every[self._half]), self._spectra[:, self._half]
-        )
+        """[slow, fast] phase in rad, faded out towards the border of the block.
+
+        Of all that the images show: at the border, where not all of them see the same, too.
+        """
+        window = np.outer(*(soft_edge(n, _SOFT) for n in self._scan))
+        spectra = np.fft.fft2(self._images * window).reshape(len(self._images), -1)
+        gamma = self._transfer(lens, self._every[self._half])
+        numerator, power = self._sums(gamma, spectra[:, self._half])
         spectrum = np.zeros(len(self._every), np.complex128)
         spectrum[self._half] = numerator / (power + _NOISE * len(self._k))
         # Twice the real part stands for the mirrored half.
@@ -178,17 +190,19 @@ class WeakPhase:
         """``Gamma`` [K, Q] for frequencies of the scan's frame."""
         turned, matrix = q @ lens.orientation.T, lens.matrix
         # chi(k) - chi(k -+ q) = pi lambda (+- 2 k H q - q H q)
-        cross = 2 * np.pi * self._wavelength * (self._k @ matrix @ turned.T)
+        # Single precision: the phases are some ten radians, of a model that is good to a tenth.
+        cross = (2 * np.pi * self._wavelength * (self._k @ matrix @ turned.T)).astype(np.float32)
         own = np.pi * self._wavelength * np.einsum("qi,ij,qj->q", turned, matrix, turned)
-        square = (self._k**2).sum(axis=1)[:, None] + (turned**2).sum(axis=1)
-        mixed = 2 * self._k @ turned.T
-        wave = np.exp(1j * cross.astype(np.float32))
-        diffracted = np.exp(-1j * own)
+        square = ((self._k**2).sum(axis=1)[:, None] + (turned**2).sum(axis=1)).astype(np.float32)
+        mixed = (2 * self._k @ turned.T).astype(np.float32)
+        wave = np.exp(1j * cross)
+        diffracted = np.exp(-1j * own).astype(np.complex64)
         lower, upper = self._aperture(square - mixed), self._aperture(square + mixed)
         return np.asarray(1j * wave * (lower * diffracted - upper * diffracted.conj()))
 
-    def _aperture(self, square: NDArray[np.float64]) -> NDArray[np.float64]:
-        distance = (self._edge - np.sqrt(np.maximum(square, 0))) / self._soft
+    def _aperture(self, square: NDArray[np.float32]) -> NDArray[np.float32]:
+        distance = np.float32(self._edge) - np.sqrt(np.maximum(square, 0))
+        distance /= np.float32(self._soft)
         return np.asarray(np.clip(distance + 0.5, 0, 1))
 
     def _sums(

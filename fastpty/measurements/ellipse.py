@@ -73,7 +73,8 @@ def fit_ellipse(
     start : from :func:`fastpty.measurements.fit_disc`.
     mask : [Ny, Nx], true where a pixel is good.
     """
-    y, x = np.indices(pattern.shape, dtype=np.float64)
+    grid = np.indices(pattern.shape, dtype=np.float64)
+    y, x = grid[0], grid[1]
     away = np.abs(np.hypot(y - start.centre[0], x - start.centre[1]) - start.radius)
     near = away < max(_NARROWEST, _BAND * start.radius)
     if mask is not None:
@@ -113,6 +114,15 @@ def _model(
     return np.asarray(v[7] + v[6] / (1 + np.exp(np.clip(edge, -50, 50))))
 
 
+def _slope(
+    values: NDArray[np.float64], y: NDArray[np.float64], x: NDArray[np.float64], which: int
+) -> NDArray[np.float64]:
+    step = np.zeros(len(values))
+    step[which] = _STEPS[which]
+    difference = _model(values + step, y, x) - _model(values - step, y, x)
+    return np.asarray(difference / (2 * _STEPS[which]))
+
+
 def _least_squares(
     values: NDArray[np.float64],
     y: NDArray[np.float64],
@@ -125,16 +135,10 @@ def _least_squares(
     for _ in range(_ITERATIONS):
         spread = max(1.4826 * float(np.median(np.abs(misfit))), 1e-4)
         weight = 1 / np.maximum(1, np.abs(misfit) / (1.5 * spread))
-        slope = np.stack(
-            [
-                (_model(values + s, y, x) - _model(values - s, y, x)) / (2 * s.max())
-                for s in np.eye(len(_STEPS)) * _STEPS
-            ]
-        )
+        slope = np.stack([_slope(values, y, x, i) for i in range(len(values))])
         normal = (slope * weight) @ slope.T
-        step = np.linalg.solve(
-            normal + damping * np.diag(np.diag(normal) + 1e-9), slope @ (weight * misfit)
-        )
+        damped = normal + damping * np.diag(np.diag(normal) + 1e-9)
+        step = np.linalg.lstsq(damped, slope @ (weight * misfit), rcond=None)[0]
         step[5] = np.clip(step[5], -0.5, 0.5)
         trial = values + step
         trial[3:5] = np.clip(trial[3:5], -0.5, 0.5)
