@@ -227,7 +227,7 @@ def integrate_gradient(
 def raster_basis(
     positions: NDArray[np.floating], scan_shape: tuple[int, int]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(basis [2, 2], origin [2]) of the raster ``origin + basis (slow, fast)`` nearest to positions.
+    """(basis [2, 2], origin [2]) of the nearest raster, ``origin + basis (slow, fast)``.
 
     Parameters
     ----------

@@ -42,9 +42,9 @@ def save_figures(
     """Draw every figure that applies and write it to ``folder``, which is made if missing.
 
     ``loss.png``, ``forward_iter0000.png`` (one for each snapshot), ``probe_modes.png``,
-    ``positions.png``, ``phase_sum.png``, ``phase_slices.png``, ``virtual.png``. All figures are drawn before the
-    first appears under its name, so that an error in one of them leaves the folder's files as
-    they were. Figures that do not apply are left out, and the log says why.
+    ``positions.png``, ``phase_sum.png``, ``phase_slices.png``, ``virtual.png``. All figures are
+    drawn before the first appears under its name, so that an error in one of them leaves the
+    folder's files as they were. Figures that do not apply are left out, and the log says why.
 
     Parameters
     ----------
