@@ -12,13 +12,14 @@ from fastpty.config import apply_overrides, read_yaml, validate_config
 from fastpty.config.base import Section
 from fastpty.config.data import CalibrationConfig, DataConfig, ScanConfig
 from fastpty.config.init import complete_values, data_section
+from fastpty.config.preprocess import StepConfig
 from fastpty.config.template import MISSING
 from fastpty.io import open_scan
 
 __all__ = ["CalibrateConfig", "is_config", "read_input"]
 
 Positive = Annotated[float, Field(gt=0)]
-_SECTIONS = ("data", "beam", "calibration", "scan")
+_SECTIONS = ("data", "preprocess", "beam", "calibration", "scan")
 
 
 class BeamInput(Section):
@@ -37,6 +38,9 @@ class CalibrateConfig(Section):
     """Data, voltage and scan step; and one of semi-angle and scale of the detector."""
 
     data: DataConfig = Field(description="the recorded patterns")
+    preprocess: list[StepConfig] = Field(
+        default_factory=list, description="steps on the patterns, as in a reconstruction"
+    )
     beam: BeamInput = Field(description="the electron probe")
     calibration: CalibrationConfig | None = Field(None, description="the detector's scale")
     scan: ScanConfig = Field(description="the scan positions")
@@ -49,6 +53,11 @@ class CalibrateConfig(Section):
                 "scale as calibration.mrad_per_pixel, dk, max_angle_mrad or pixel_size"
             )
         return self
+
+    @property
+    def units(self) -> str:
+        """Lengths are never in pixels here."""
+        return "angstrom"
 
     @property
     def scale_from_disc(self) -> bool:

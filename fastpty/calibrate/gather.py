@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from fastpty.config.data import ScanConfig
 from fastpty.errors import ConfigError, DataError
 from fastpty.io import RawScan, open_scan
 from fastpty.measurements import EllipseFit, fit_disc, fit_ellipse
+from fastpty.measurements.detector import Detector
 from fastpty.measurements.load import listed_positions, load_mask
 from fastpty.measurements.patterns import check_counts
+from fastpty.measurements.preprocess import Recording, preprocess
 from fastpty.virtual import (
     Segments,
     VirtualImages,
@@ -49,6 +51,7 @@ class Gathered:
     source : the file, for messages.
     mean : [Ny, Nx] mean pattern, counts, zero frequency near N//2.
     disc : the bright-field disc of it.
+    detector : what the preprocessing made of its pixels.
     basis : [2, 2] Angstrom per step of (slow, fast), as columns, before any rotation.
     virtual : centre of mass and ring detectors of the whole scan.
     segments : of the disc.
@@ -59,6 +62,7 @@ class Gathered:
     source: str
     mean: NDArray[np.float64]
     disc: EllipseFit
+    detector: Detector
     basis: NDArray[np.float64]
     virtual: VirtualImages
     segments: Segments
@@ -74,13 +78,14 @@ def gather(config: CalibrateConfig, folder: Path) -> Gathered:
     ConfigError, DataError : naming the field, what was found and what to do.
     """
     path = resolve_path("data.path", config.data.path, folder)
-    with open_scan(path, **config.data.reading) as scan:
+    with open_scan(path, **config.data.reading) as recorded:
+        masked = replace(recorded, mask=load_mask(config.data, recorded, folder))
+        recording = preprocess(masked, config, folder)
+        scan = recording.scan
         raster = _raster(scan)
-        mask = load_mask(config.data, scan, folder)
-        basis = _basis(config.scan, scan, raster, folder)
-        reader = _Reader(scan, config, mask)
-        mean = reader.mean()
-        mask = reader.mask
+        basis = _basis(config.scan, recording, raster, folder)
+        reader = _Reader(scan, config)
+        mean, mask = reader.mean(), reader.mask
         disc = _disc(scan, mean, mask)
         shape = (scan.shape[1], scan.shape[2])
         rings = {
@@ -95,7 +100,10 @@ def gather(config: CalibrateConfig, folder: Path) -> Gathered:
         first, last = rows.start * raster[1], rows.stop * raster[1]
         sums = segment_sums(reader.pieces(first, last, first), segments, last - first)
     images = sums.reshape(len(segments), -1, raster[1])[:, :, columns].astype(np.float64)
-    return Gathered(scan.source, mean, disc, basis, virtual, segments, images, (rows, columns))
+    block = rows, columns
+    return Gathered(
+        recorded.source, mean, disc, recording.detector, basis, virtual, segments, images, block
+    )
 
 
 def _middle(count: int) -> slice:
@@ -120,14 +128,14 @@ def _raster(scan: RawScan) -> tuple[int, int]:
 
 
 def _basis(
-    section: ScanConfig, scan: RawScan, raster: tuple[int, int], folder: Path
+    section: ScanConfig, recording: Recording, raster: tuple[int, int], folder: Path
 ) -> NDArray[np.float64]:
     """Steps as columns; the rotation that the config has is left out, since it is measured."""
     if section.step is not None:
         slow, fast = np.broadcast_to(np.asarray(section.step, np.float64), (2,)).tolist()
         steps = np.array([[slow, 0.0], [0.0, fast]])
     elif section.positions is not None and section.positions.unit == "angstrom":
-        listed = listed_positions(section.positions, scan, folder)
+        listed = listed_positions(section.positions, recording, folder)
         index = np.stack(np.meshgrid(*map(np.arange, raster), indexing="ij"), -1).reshape(-1, 2)
         design = np.column_stack([index, np.ones(len(index))])
         steps = np.linalg.lstsq(design, listed, rcond=None)[0][:2].T
@@ -154,14 +162,13 @@ def _disc(scan: RawScan, mean: NDArray[np.float64], mask: NDArray[np.bool_] | No
 class _Reader:
     """Patterns as float32, zero frequency near N//2, bad pixels zero."""
 
-    def __init__(
-        self, scan: RawScan, config: CalibrateConfig, mask: NDArray[np.bool_] | None
-    ) -> None:
-        corner = config.data.zero_frequency == "corner"
-        self._scan, self._recorded_mask = scan, mask
+    def __init__(self, scan: RawScan, config: CalibrateConfig) -> None:
+        # Preprocessing leaves the zero frequency at N//2.
+        corner = config.data.zero_frequency == "corner" and not config.preprocess
+        self._scan = scan
         self._offset = [n // 2 if corner else 0 for n in scan.shape[1:]]
         self._clip = config.data.negative == "clip"
-        self.mask = None if mask is None else np.roll(mask, self._offset, axis=(0, 1))
+        self.mask = None if scan.mask is None else np.roll(scan.mask, self._offset, axis=(0, 1))
 
     def pieces(
         self, start: int, stop: int, origin: int = 0
@@ -174,8 +181,8 @@ class _Reader:
 
     def _read(self, start: int, stop: int) -> NDArray[np.float32]:
         values: NDArray[Any] = self._scan.read(start, stop)
-        if self._recorded_mask is not None:
-            values = np.where(self._recorded_mask, values, np.zeros((), values.dtype))
+        if self._scan.mask is not None:
+            values = np.where(self._scan.mask, values, np.zeros((), values.dtype))
         if self._clip and values.dtype.kind in "if":
             values = np.maximum(values, 0)
         check_counts(self._scan, start, values)

@@ -20,8 +20,6 @@ __all__ = ["calibrated_config", "extended_config", "numbers", "table"]
 
 # Astigmatism below so many standard deviations, or this part of the defocus, is not written.
 _SIGNIFICANT, _WORTH = 3.0, 0.005
-# Fields that hold paths, which start at the config's folder.
-_PATHS = ("data.path", "data.mask.path", "scan.positions.path", "probe.start.path", "truth")
 
 
 def table(found: Calibration) -> list[tuple[str, str]]:
@@ -51,7 +49,7 @@ def table(found: Calibration) -> list[tuple[str, str]]:
         (
             "semi-angle",
             f"{found.semiangle_mrad:.4g} mrad"
-            + (" (given)" if found.semiangle_given == found.semiangle_mrad else ""),
+            + (" (given)" if _close(found.semiangle_given, found.semiangle_mrad) else ""),
         ),
         ("rotation", f"{lens.rotation_deg:.2f} +- {rotation:.2f} deg, {hands}"),
         (
@@ -159,9 +157,12 @@ def _extended(content: Mapping[str, Any], found: Calibration) -> dict[str, Any]:
     if beam["semiangle_mrad"] is None:
         beam["semiangle_mrad"] = float(f"{found.semiangle_mrad:.4g}")
     calibration = result.get("calibration") or {}
-    scale = [name for name, value in calibration.items() if value is not None]
+    scale = [name for name, value in calibration.items() if value is not None and name != "of"]
     if scale == [] or calibration.get("disc_radius_px") == "fit":
-        result["calibration"] = {"disc_radius_px": round(found.gathered.disc.radius, 3)}
+        radius = round(found.gathered.disc.radius, 3)
+        result["calibration"] = {"disc_radius_px": radius}
+        if result.get("preprocess"):
+            result["calibration"]["of"] = "preprocessed"
     scan["rotation_deg"] = round(found.lens.rotation_deg, 3)
     affine = _affine(found, scan.get("affine"))
     if affine != np.eye(2).tolist():
@@ -186,23 +187,33 @@ def extended_config(
     """
     result = _extended(content, found)
     if target.resolve().parent != folder.resolve():
-        for name in _PATHS:
-            *sections, last = name.split(".")
-            inner: Any = result
-            for section in sections:
-                inner = inner.get(section) if isinstance(inner, dict) else None
-            if isinstance(inner, dict) and isinstance(inner.get(last), str):
-                inner[last] = _absolute(inner[last], folder)
+        _make_absolute(result, folder)
     lines = "".join(f"# {line}\n" for line in title.splitlines())
     return lines + yaml.safe_dump(result, sort_keys=False, default_flow_style=None)
 
 
-def _absolute(path: str, folder: Path) -> str:
-    """Variables and the home folder stay as they are written."""
-    return path if path.startswith(("$", "~")) else os.path.abspath(folder / path)
+def _make_absolute(section: Any, folder: Path) -> None:
+    """Every path of a config, in place; variables and the home folder stay as they are written."""
+    if isinstance(section, list):
+        for item in section:
+            _make_absolute(item, folder)
+    elif isinstance(section, dict):
+        for name, value in section.items():
+            if isinstance(value, dict | list):
+                _make_absolute(value, folder)
+            elif (
+                name in ("path", "file", "truth")
+                and isinstance(value, str)
+                and not value.startswith(("$", "~"))
+            ):
+                section[name] = os.path.abspath(folder / value)
 
 
 def _rounded(value: float, error: float) -> float:
     """To a tenth of its standard deviation, and at least five digits of it."""
     digits = max(0, 1 - int(np.floor(np.log10(max(error, 1e-6)))))
     return float(f"{value:.{digits}f}")
+
+
+def _close(given: float | None, found: float) -> bool:
+    return given is not None and abs(found / given - 1) < 1e-6

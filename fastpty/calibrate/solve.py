@@ -14,7 +14,7 @@ from fastpty.calibrate.gather import Gathered
 from fastpty.calibrate.orientation import turned_by, without_plane
 from fastpty.calibrate.parallax import ParallaxFit, contrast, fit_parallax
 from fastpty.calibrate.weak_phase import Lens, WeakPhase, WeakPhaseFit
-from fastpty.config.data import BeamConfig
+from fastpty.config.data import BeamConfig, CalibrationConfig
 from fastpty.measurements import DiscFit, object_pixel_size
 from fastpty.metrics import brightest_above_darkest
 from fastpty.optics import electron_wavelength
@@ -197,19 +197,15 @@ def _scales(
 ) -> tuple[float, tuple[float, float], float]:
     """(semi-angle in mrad, object pixel, detector pixel in 1/Angstrom)."""
     shape = (gathered.mean.shape[0], gathered.mean.shape[1])
-    radius, given = gathered.disc.radius, config.beam.semiangle_mrad
-    if config.scale_from_disc:
-        assert given is not None  # the config has seen to it
-        named = None if config.calibration is None else config.calibration.disc_radius_px
-        dk = given * 1e-3 / wavelength / (named if isinstance(named, float) else radius)
-        return given, (1 / (shape[0] * dk), 1 / (shape[1] * dk)), dk
-    assert config.calibration is not None
-    disc = DiscFit(radius, gathered.disc.centre)
+    calibration = config.calibration or CalibrationConfig(disc_radius_px="fit")
     # A scale that is given needs no semi-angle; the section that carries the voltage does.
-    beam = BeamConfig(energy_kv=config.beam.energy_kv, semiangle_mrad=given or 1.0)
-    pixel_size = object_pixel_size(config.calibration, beam, shape, disc)
+    beam = BeamConfig(
+        energy_kv=config.beam.energy_kv, semiangle_mrad=config.beam.semiangle_mrad or 1.0
+    )
+    disc = DiscFit(gathered.disc.radius, gathered.disc.centre)
+    pixel_size = object_pixel_size(calibration, beam, shape, disc, gathered.detector)
     dk = math.sqrt(1 / (shape[0] * pixel_size[0]) / (shape[1] * pixel_size[1]))
-    return 1e3 * wavelength * dk * radius, pixel_size, dk
+    return 1e3 * wavelength * dk * disc.radius, pixel_size, dk
 
 
 def _climb(model: WeakPhase, curl: CurlFit, parallax: ParallaxFit) -> tuple[WeakPhaseFit, float]:

@@ -38,7 +38,7 @@ def make_optimiser(
             for key, value in config.options_for(unknown).items()
         }
         lr = _rate(config, name, unknown, tensor)
-        groups.append({"params": [tensor], "lr": lr, **options, **_on_device(name, tensor)})
+        groups.append({"params": [tensor], "lr": lr, **options, **_how(name, tensor)})
         # Adagrad begins its sums when it is made, and by the options of all groups alone.
         state.update(make([dict(groups[-1])], **options).state)
     optimiser: torch.optim.Optimizer = make(groups)
@@ -51,19 +51,18 @@ def _rate(
 ) -> float | torch.Tensor:
     """On CUDA in the device's memory, as a number would be the same in all replays of a graph."""
     rate = config.parameter(unknown).lr
-    return torch.tensor(rate, device=tensor.device) if _on_device(name, tensor) else rate
+    on_device = tensor.is_cuda and can_be_recorded(name)
+    return torch.tensor(rate, device=tensor.device) if on_device else rate
 
 
-def _on_device(name: str, unknown: torch.Tensor) -> dict[str, Any]:
-    """On CUDA one kernel, or few, read and write all that a step touches, and graphs may hold
-    them."""
+def _how(name: str, unknown: torch.Tensor) -> dict[str, Any]:
+    """One kernel, or few, read and write all that a step touches; on CUDA graphs may hold them."""
+    fused = name in ("Adam", "AdamW") and torch.is_floating_point(unknown)
     if not (unknown.is_cuda and can_be_recorded(name)):
-        return {}
+        return {"fused": True} if fused else {}
     # Every step before the first graph is one that torch warns of.
     warnings.filterwarnings("ignore", message=".* is running without CUDA graph capture")
-    if name in ("Adam", "AdamW"):
-        return {"capturable": True, "fused": True if torch.is_floating_point(unknown) else None}
-    return {"capturable": True, "foreach": True}
+    return {"capturable": True, "fused": True} if fused else {"capturable": True, "foreach": True}
 
 
 def set_rate(group: dict[str, Any], rate: float) -> None:

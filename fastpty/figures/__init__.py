@@ -42,9 +42,10 @@ def save_figures(
     """Draw every figure that applies and write it to ``folder``, which is made if missing.
 
     ``loss.png``, ``forward_iter0000.png`` (one for each snapshot), ``probe_modes.png``,
-    ``positions.png``, ``phase_sum.png``, ``phase_slices.png``, ``virtual.png``. All figures are
-    drawn before the first appears under its name, so that an error in one of them leaves the
-    folder's files as they were. Figures that do not apply are left out, and the log says why.
+    ``positions.png``, ``phase_sum.png``, ``phase_slices.png``, ``unknowns.png``, ``tilt.png``,
+    ``virtual.png``. All figures are drawn before the first appears under its name, so that an error
+    in one of them leaves the folder's files as they were. Figures that do not apply are left out,
+    and the log says why.
 
     Parameters
     ----------
@@ -114,7 +115,7 @@ def _applicable(results: Results, virtual: VirtualImages | None) -> dict[str, Ca
     from fastpty.figures.object_phase import draw_phase_sum, draw_slices
     from fastpty.figures.positions import draw_positions
     from fastpty.figures.probe_modes import draw_probe_modes
-    from fastpty.figures.virtual import draw_virtual
+    from fastpty.figures.unknowns import draw_unknowns
 
     figures: dict[str, Callable[[], Figure]] = {}
     if results.history.loss:
@@ -136,6 +137,23 @@ def _applicable(results: Results, virtual: VirtualImages | None) -> dict[str, Ca
         figures["phase_slices.png"] = partial(draw_slices, results)
     else:
         _log.info("phase_slices.png is left out: with one slice it would repeat phase_sum.png")
+    if results.history.unknowns:
+        figures["unknowns.png"] = partial(draw_unknowns, results)
+    else:
+        _log.info("unknowns.png is left out: tilt, thickness and the like were fixed")
+    return figures | _of_rasters(results, virtual)
+
+
+def _of_rasters(results: Results, virtual: VirtualImages | None) -> dict[str, Callable[[], Figure]]:
+    """Those that are images over the scan."""
+    from fastpty.figures.unknowns import draw_tilt
+    from fastpty.figures.virtual import draw_virtual
+
+    figures: dict[str, Callable[[], Figure]] = {}
+    if len(results.tilt) > 1 and results.scan_shape is not None:
+        figures["tilt.png"] = partial(draw_tilt, results)
+    else:
+        _log.info("tilt.png is left out: a raster with a tilt for each position has one")
     if virtual is not None and results.scan_shape is not None:
         figures["virtual.png"] = partial(draw_virtual, results, virtual)
     else:

@@ -6,6 +6,7 @@ from fastpty.measurements.load import Measurements, load_measurements
 from fastpty.measurements.patterns import Patterns
 from fastpty.measurements.positions import raster_positions, rotate_positions
 from fastpty.measurements.source import Batch, PatternSource
+from fastpty.measurements.subset import Visited, visited_positions
 
 __all__ = [
     "Batch",
@@ -14,10 +15,12 @@ __all__ = [
     "Measurements",
     "PatternSource",
     "Patterns",
+    "Visited",
     "fit_disc",
     "fit_ellipse",
     "load_measurements",
     "object_pixel_size",
     "raster_positions",
     "rotate_positions",
+    "visited_positions",
 ]
