@@ -152,7 +152,7 @@ class WeakPhase:
             size, axes = np.linalg.eigh(bend)
             curvature = np.abs(size) + damping * np.abs(size).max()
             step = axes @ ((axes.T @ slope) / curvature)
-            step *= min(1.0, 10 / np.abs(step / _STEPS).max())
+            step /= max(1.0, np.abs(step / _STEPS).max() / 10)
             there = share(values + step)
             if there > here:
                 values, here, damping = values + step, there, damping / 5
