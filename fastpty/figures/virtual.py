@@ -25,6 +25,9 @@ from fastpty.virtual import VirtualImages, integrate_gradient, raster_basis
 
 __all__ = ["draw_virtual"]
 
+_SHOWN = 0.2
+"""Least share of the illumination for a pixel of the phase to be shown."""
+
 
 @style()
 def draw_virtual(results: Results, virtual: VirtualImages) -> Figure:
@@ -41,6 +44,7 @@ def draw_virtual(results: Results, virtual: VirtualImages) -> Figure:
         raise ValueError("virtual images need a raster scan")
     area = scanned_area(results)
     phase = results.phase.sum(axis=1).mean(axis=0)[area]
+    shown = np.where(well_lit(results, _SHOWN)[area], phase, np.nan)
     lit = well_lit(results)[area]
     window = np.array(results.probe.shape[-2:], np.float64)
     field = virtual.centre_of_mass / window[:, None, None]  # cycles per object pixel
@@ -61,7 +65,7 @@ def draw_virtual(results: Results, virtual: VirtualImages) -> Figure:
         _frame(panel, phase.shape, scale.aspect)
         panel.set_title(name)
     low, high = robust_limits(phase[lit])
-    axes[-1].imshow(phase, cmap="gray", vmin=low, vmax=high, aspect=scale.aspect)
+    axes[-1].imshow(shown, cmap="gray", vmin=low, vmax=high, aspect=scale.aspect)
     _frame(axes[-1], phase.shape, scale.aspect)
     axes[-1].set_title("phase")
     add_scale_bar(axes[0], phase.shape, scale, share=0.6)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fastpty.calibrate import Calibration, calibrated_config, gather, read_input, solve, table
-from fastpty.calibrate.orientation import orientation, turned_by
+from fastpty.calibrate.orientation import decompose, orientation, turned_by
 from fastpty.cli import main
 from fastpty.config import ReconConfig, apply_overrides, read_yaml, validate_config
 from fastpty.config.load import parse_value
@@ -168,6 +168,25 @@ def test_corner_order_and_a_mask(data: Path, made: Experiment, tmp_path: Path) -
     mask = f"data.mask={{path: {tmp_path / 'scan.h5'}, dataset: good}}"
     found = calibrate(tmp_path / "scan.h5", "data.zero_frequency=corner", "data.dataset=data", mask)
     assert_found(found, made)
+
+
+@pytest.mark.parametrize(
+    ("flip", "left", "right"),
+    [
+        ("of: pattern, flip_x: true", [[1, 0], [0, -1]], [[1, 0], [0, 1]]),
+        ("of: pattern, transpose: true", [[0, 1], [1, 0]], [[1, 0], [0, 1]]),
+        ("of: scan, flip_y: true", [[1, 0], [0, 1]], [[-1, 0], [0, 1]]),
+    ],
+)
+def test_preprocessing_comes_first(
+    flip: str, left: list[list[int]], right: list[list[int]], data: Path, made: Experiment
+) -> None:
+    """A pattern that is turned over turns the frame of the scan; so does the scan itself."""
+    found = calibrate(data, f"preprocess=[{{step: flip, {flip}}}]")
+    true = np.array(left) @ orientation(made.rotation_deg, made.mirrored) @ np.array(right)
+    rotation, mirrored = decompose(true)
+    assert found.lens.mirrored == mirrored
+    assert abs(turned_by(found.lens.rotation_deg, rotation)) < WITHIN_DEG
 
 
 def test_a_large_file_is_read_in_pieces(data: Path, found: Calibration, monkeypatch) -> None:

@@ -25,7 +25,9 @@ def test_a_panel_for_each_image_and_the_phase(make_results):
     assert [axes.get_title() for axes in figure.axes] == ["BF", "ADF", "iCoM", "phase"]
     area = scanned_area(results)
     expected = results.phase.sum(axis=1).mean(axis=0)[area]
-    np.testing.assert_allclose(figure.axes[-1].images[0].get_array(), expected, rtol=1e-6)
+    drawn = np.ma.masked_invalid(figure.axes[-1].images[0].get_array())
+    assert drawn.count() > 0.5 * drawn.size
+    np.testing.assert_allclose(drawn.compressed(), expected[~drawn.mask], rtol=1e-6)
 
 
 def test_scan_positions_lie_where_they_are_in_the_object(make_results):
