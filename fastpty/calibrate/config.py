@@ -91,10 +91,11 @@ def _content_of(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
     section = data_section(path, {}, [item for item in overrides if item.startswith("data.")])
     with open_scan(path, **section.reading) as scan:
         values = complete_values(path.resolve(), scan, section)
-    known: dict[str, Any] = {
-        name: {field: value for field, value in fields.items() if value is not MISSING}
-        for name, fields in values.items()
-    }
+    known: dict[str, Any] = {}
+    for name, value in values.items():
+        known[name] = value
+        if isinstance(value, dict):
+            known[name] = {field: v for field, v in value.items() if v is not MISSING}
     if any(item.startswith("calibration.") for item in overrides):
         known["calibration"] = {}  # what the user says goes before what the file does
     return known

@@ -233,6 +233,18 @@ def test_a_scale_is_asked_for(data: Path) -> None:
         read_input(data, KNOWN[:2])
 
 
+def test_what_the_file_knows_needs_no_option(tmp_path: Path) -> None:
+    known = {"energy_kv": 200.0, "semiangle_mrad": 9.0, "scan_step_A": 0.7, "mrad_per_pixel": 0.6}
+    with h5py.File(tmp_path / "scan.h5", "w") as file:
+        file["data"] = np.ones((8, 9, 16, 16), np.float32)
+        file.attrs.update({**known, "format": "fastpty-4dstem"})
+    config, content = read_input(tmp_path / "scan.h5", ["calibration.dk=0.02"])
+    assert (config.beam.energy_kv, config.beam.semiangle_mrad) == (200, 9)
+    assert config.scan.step == 0.7
+    assert config.calibration.dk == 0.02  # what the user says goes before
+    assert content["truth"] == str(tmp_path / "scan.h5")
+
+
 def run_cli(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
     monkeypatch.setattr("sys.argv", ["fastpty", "calibrate", *arguments])
     try:
