@@ -214,23 +214,13 @@ def calibrate(
     debug: Debug = False,
 ) -> None:
     """Find disc, rotation and flips of the scan, and a first defocus, from the patterns."""
-    from fastpty.calibrate import numbers, run_calibration, table
+    from fastpty.calibrate import numbers, run_calibration
 
-    if write is not None and write.exists():
-        raise OutputError(str(write), "exists already.", "Choose another name for --write.")
     folder = output or Path("output") / file.stem
     console = Console(stderr=as_json)
-    found, written = run_calibration(file, overrides or [], folder, write)
+    found = run_calibration(file, overrides or [], folder, write, console, quiet=as_json)
     if as_json:
         typer.echo(json.dumps(numbers(found)))
-    else:
-        console.print(f"[bold]{found.gathered.source}[/bold]")
-        for subject, text in table(found):
-            console.print(f"  {subject:<13}{text}", highlight=False, soft_wrap=True)
-    for doubt in found.doubts:
-        console.print(f"  ! {doubt}", style="yellow", highlight=False, soft_wrap=True)
-    for path in written:
-        console.print(f"{path} written.", highlight=False, soft_wrap=True)
 
 
 @app.command()
