@@ -10,6 +10,8 @@ namespace {
 
 using Index = std::int64_t;
 
+constexpr Index kRowsAhead = 2;
+
 enum class Work { catch_up, step, settle };
 
 // `count` pixels of one tile.
@@ -58,6 +60,12 @@ void rows_of_tiles(const AdamTiles& t, const AdamFactors* factors, Index plane, 
       const Index at = line + x;
       float *value = t.value + at, *first = t.first + at, *second = t.second + at;
       const float* g = kWork == Work::step ? gradient + at : nullptr;
+      // The rows of a tile lie on different pages, where the processor does not look ahead itself.
+      const Index ahead = kRowsAhead * t.cols;
+      __builtin_prefetch(value + ahead, 1);
+      __builtin_prefetch(first + ahead, kWork != Work::catch_up);
+      __builtin_prefetch(second + ahead, kWork != Work::catch_up);
+      if (kWork == Work::step) __builtin_prefetch(g + ahead);
       if (t.cols - x >= kAdamTile) {
         full_tile<kWork>(f, g1, g2, value, first, second, g);
       } else {

@@ -18,6 +18,7 @@ from fastpty.engines.optimisers import (
     without_device_counters,
 )
 from fastpty.engines.rates import rate_factor
+from fastpty.engines.tiled_adam import TiledAdam, choose_tiling
 from fastpty.forward import raise_device_errors, runs_fused, simulate_patterns
 from fastpty.loss import total_loss
 from fastpty.measurements import Patterns, PatternSource
@@ -79,7 +80,8 @@ class GradientEngine:
         self._losses: list[float] = []
         # Sums over batches: in one place, where every graph of a group finds them.
         self._gradients: dict[str, torch.Tensor] = {}
-        self._optimiser = make_optimiser(optimise, model.unknowns)
+        tiling = choose_tiling(optimise, loss, model, seed)
+        self._optimiser = make_optimiser(optimise, model.unknowns, tiling)
         object_modes, slices = model.phase.shape[:2]
         batch = min(optimise.batch_size, len(patterns))
         points = 1 if model.source is None else len(model.source[1])
@@ -123,6 +125,8 @@ class GradientEngine:
                 values = self._graphed(turn, batch.index, batch.recorded)
             values = len(batch.index) / len(order) * values
             sums = values if number == 0 else sums + values
+        if isinstance(self._optimiser, TiledAdam):
+            self._optimiser.settle()
         raise_device_errors(self.model.probe.device)
         total, *terms = sums.tolist()
         self._losses.append(total)
@@ -162,6 +166,8 @@ class GradientEngine:
     def _step(self, turn: _Turn, index: torch.Tensor, recorded: torch.Tensor) -> torch.Tensor:
         """Total and terms of the loss of a batch, taken before the unknowns are moved."""
         self._place_gradients(turn)
+        if isinstance(self._optimiser, TiledAdam):
+            self._optimiser.catch_up(self.model.corner[index])
         intensity = simulate_patterns(self.model, index)
         loss, terms = total_loss(
             self._loss,
