@@ -60,6 +60,9 @@ BOUNDS = {
     # steps have the size of the learning rate, whatever that of a gradient, so that where one is
     # all rounding its sign decides; 1.4e-5 between two implementations on one CPU.
     "losses": 1e-4,
+    # Moves of voxels whose gradients are about Adam's eps, by tiles against step by step, as a
+    # 2-norm over three hundred steps: of the first ten, a tile catches up to some per cent.
+    "tiles": 1e-3,
     # An estimate of memory that is right within a factor of two.
     "memory": 2.0,
 }
