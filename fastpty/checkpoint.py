@@ -30,6 +30,7 @@ _FREE_FIELDS = (
     "device",
     "truth",
     "optimise.iterations",
+    "optimise.tiles",
     "data.path",
     "data.mask.path",
     "scan.positions.path",

@@ -63,6 +63,8 @@ BOUNDS = {
     # Moves of voxels whose gradients are about Adam's eps, by tiles against step by step, as a
     # 2-norm over three hundred steps: of the first ten, a tile catches up to some per cent.
     "tiles": 1e-3,
+    # The losses of a few iterations of such fits: what differs are voxels that hardly matter.
+    "tiles losses": 2e-5,
     # An estimate of memory that is right within a factor of two.
     "memory": 2.0,
 }

@@ -30,7 +30,7 @@ def test_equal_to_torch_but_near_eps(case: Fit, settle_every: int) -> None:
 
 def test_near_eps_the_moves_agree_as_stated() -> None:
     """Every voxel's gradient within a factor of ten of eps: the least favourable case."""
-    case = Fit(scale=EPS, decades=1.0, steps=300)
+    case = Fit((34, 40), scale=EPS, decades=1.0, steps=300)
     value, first, second = fit(case, reference, settle_every=50)
     expected, torchs_first, torchs_second = case.torchs()
     torch.testing.assert_close(first, torchs_first, **tolerance("chain", DOUBLE))
