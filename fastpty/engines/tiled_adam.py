@@ -30,9 +30,9 @@ __all__ = ["TiledAdam", "Tiling", "choose_tiling", "pays", "touched_share"]
 # the gradient; catching up reads three of them and writes one; settling writes three.
 _STEP, _CATCH_UP, _SETTLE = 28, 16, 24
 
-# Where it is to take at most this share of the bytes of steps of the whole object: pieces of rows
-# come more slowly from memory than whole rows.
-_WORTH = 0.7
+# It is to move at most this share of the bytes of steps of the whole object: pieces of rows come
+# from memory at two thirds to a third of the rate of whole rows (python -m bench.adam_step).
+_WORTH = 0.5
 
 # Steps of the first iteration that tell what share of the object one touches.
 _SAMPLE = 16

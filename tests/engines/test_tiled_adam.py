@@ -139,9 +139,9 @@ def test_a_recorded_run_is_the_same_run(tiny: Tiny) -> None:
 
 def test_it_is_chosen_by_work() -> None:
     assert pays(0.05, 1000)
-    assert pays(0.5, 1000)
-    assert not pays(0.6, 1000)
-    assert not pays(0.5, 4)  # settled too often
+    assert pays(0.35, 1000)
+    assert not pays(0.4, 1000)
+    assert not pays(0.35, 10)  # settled too often
 
 
 def test_the_share_is_that_of_the_tiles(tiny: Tiny) -> None:
