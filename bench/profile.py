@@ -24,7 +24,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from fastpty import recon
 from fastpty.config import ReconConfig, load_config
-from fastpty.engines import gradient
+from fastpty.engines import passes
 from fastpty.engines.tiled_adam import TiledAdam
 from fastpty.measurements import Patterns
 from fastpty.recon import Reconstruction
@@ -35,8 +35,8 @@ REST = "Python and the rest"
 REGIONS: list[tuple[str, Any, str]] = [
     ("data (batch)", Patterns, "recorded"),
     ("data (batch)", Patterns, "scaled"),
-    ("forward, rest", gradient, "simulate_patterns"),
-    ("loss", gradient, "total_loss"),
+    ("forward, rest", passes, "simulate_patterns"),
+    ("loss", passes, "total_loss"),
     ("backward, rest", torch.Tensor, "backward"),
     ("optimiser", torch.optim.Adam, "step"),
     ("optimiser", TiledAdam, "step"),
@@ -78,7 +78,7 @@ def main() -> None:
 
     config = load_config(ReconConfig, options.config, ["device=cpu"])
     run = Reconstruction.from_config(config, options.config.parent)
-    numbers = last_iterations(config.optimise.iterations, options.iterations)
+    numbers = last_iterations(config.stages[0].iterations, options.iterations)
     iterate(run, numbers[0])
     with profile(activities=[ProfilerActivity.CPU], acc_events=True) as recorded, regions():
         wall, cpu = time.perf_counter(), time.process_time()
@@ -101,7 +101,7 @@ def last_iterations(total: int, count: int) -> list[int]:
 def iterate(run: Reconstruction, number: int) -> None:
     """One iteration as :meth:`Reconstruction.run` does it, without records and files."""
     run.engine.run_iteration(number)
-    recon.apply_constraints(run.model, run.config.constraints, number)
+    recon.apply_constraints(run.model, run.stage.constraints, number)
     run.model.rechoose_corners()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 from dataclasses import asdict
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import torch
 
 import fastpty
 from fastpty.atomic import atomic_path
+from fastpty.config.plan import Stage
+from fastpty.convergence import restore_model
 from fastpty.errors import ConfigError, DataError
 from fastpty.recon import Reconstruction
 from fastpty.results import History, Snapshot
@@ -19,22 +22,29 @@ from fastpty.results import History, Snapshot
 __all__ = ["CHECKPOINT_NAME", "read_checkpoint", "write_checkpoint"]
 
 CHECKPOINT_NAME = "checkpoint.pt"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 4
 
 _ANEW = "Start a new run without --resume."
 
 # Fields that may differ between the run that stopped and the one that goes on. Files may have
-# moved: what they hold is compared instead.
+# moved: what they hold is compared instead. When a stage ends is not what it does, and the stages
+# are compared one by one.
 _FREE_FIELDS = (
     "output",
     "device",
     "truth",
-    "optimise.iterations",
-    "optimise.tiles",
+    "convergence",
+    "plan",
+    "optimise",
+    "loss",
+    "constraints",
     "data.path",
     "data.mask.path",
     "scan.positions.path",
     "probe.start.path",
+    "preprocess.*.path",
+    "object.tilts.path",
+    "start.file",
 )
 
 
@@ -50,11 +60,14 @@ def write_checkpoint(run: Reconstruction, path: Path) -> None:
         "format_version": FORMAT_VERSION,
         "fastpty_version": fastpty.__version__,
         "config": run.config.model_dump(mode="json"),
+        "stages": [_content(stage) for stage in run.stages],
+        "stage": run.stage.number,
+        "diverged": run.diverged,
         "iteration": run.iteration,
         "data": _fingerprint(run),
         "unknowns": {name: tensor.detach() for name, tensor in model.unknowns.items()},
         "corner": model.corner,
-        "optimiser": run.engine.state(),
+        "engine": run.engine.state(),
         "history": asdict(run.history),
         "snapshots": [
             {
@@ -94,7 +107,7 @@ def read_checkpoint(run: Reconstruction, path: Path) -> None:
     if not isinstance(state, dict) or state.get("format_version") != FORMAT_VERSION:
         raise DataError(str(path), "is no checkpoint of this version of fastpty.", _ANEW)
     try:
-        _same_config(run.config.model_dump(mode="json"), state["config"])
+        _same_config(run, state)
         _same_data(path, _fingerprint(run), state["data"])
         _restore(run, state)
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
@@ -110,14 +123,19 @@ def _check_sums(path: Path) -> None:
 
 
 def _restore(run: Reconstruction, state: dict[str, Any]) -> None:
-    model = run.model
-    with torch.no_grad():
-        for name, tensor in model.unknowns.items():
-            tensor.copy_(state["unknowns"][name])
-        model.corner.copy_(state["corner"])
-    run.engine.load_state(state["optimiser"])
+    if missing := run.model.unknowns.keys() - state["unknowns"].keys():
+        raise ConfigError(
+            "plan",
+            f"moves {', '.join(sorted(missing))}, which the run that --resume goes on with had "
+            "fixed from the first stage to the last.",
+            "Take its reconstruction.h5 as start.file of a new run.",
+        )
+    restore_model(run.model, state["unknowns"], state["corner"])
     run.iteration = state["iteration"]
+    run.diverged = state["diverged"]
     run.history = History(**state["history"])
+    run.begin_stage(state["stage"])
+    run.engine.load_state(state["engine"])
     good = run.measurements.patterns.centred_mask
     run.snapshots = [
         Snapshot(
@@ -171,13 +189,36 @@ def _first_line(error: Exception) -> str:
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
-def _same_config(now: dict[str, Any], then: dict[str, Any]) -> None:
+def _content(stage: Stage) -> dict[str, Any]:
+    return {"iterations": stage.iterations, **stage.settings()}
+
+
+def _same_config(run: Reconstruction, state: dict[str, Any]) -> None:
+    """Stages that have begun may not differ; the present one may have other iterations and, after
+    it has diverged, other settings."""
+    present = state["stage"]
+    if present >= len(run.stages):
+        raise ConfigError(
+            "plan",
+            f"has {len(run.stages)} stages; the run that --resume goes on with is in stage "
+            f"{present + 1}.",
+            "Restore those that have begun, or start a new run in another folder.",
+        )
     changed = {
         name: values
-        for name, values in _differing(now, then).items()
-        if not any(name == free or name.startswith(f"{free}.") for free in _FREE_FIELDS)
+        for name, values in _differing(run.config.model_dump(mode="json"), state["config"]).items()
+        if not any(fnmatchcase(name, free) or name.startswith(f"{free}.") for free in _FREE_FIELDS)
     }
+    for stage, then in zip(run.stages[: present + 1], state["stages"], strict=False):
+        now = _content(stage)
+        free = ["iterations"] * (stage.number == present)
+        if state["diverged"] and stage.number == present:
+            free += ["optimise", "loss", "constraints"]
+        for name in set(now) & set(then) - set(free):
+            field = stage.iterations_field if name == "iterations" else f"{stage.field}{name}"
+            changed |= _differing(now[name], then[name], f"{field}.")
     if changed:
+        changed = dict(sorted(changed.items()))
         found = ", ".join(f"{a!r} instead of {b!r}" for a, b in changed.values())
         raise ConfigError(
             ", ".join(changed),
@@ -194,4 +235,19 @@ def _differing(now: Any, then: Any, prefix: str = "") -> dict[str, tuple[Any, An
             for key in sorted(now.keys() | then.keys())
             for name, values in _differing(now.get(key), then.get(key), f"{prefix}{key}.").items()
         }
+    if _are_lists_of_sections(now, then):
+        return {
+            name: values
+            for number, pair in enumerate(zip(now, then, strict=True))
+            for name, values in _differing(*pair, f"{prefix}{number}.").items()
+        }
     return {} if now == then else {prefix.rstrip("."): (now, then)}
+
+
+def _are_lists_of_sections(now: Any, then: Any) -> bool:
+    return (
+        isinstance(now, list)
+        and isinstance(then, list)
+        and len(now) == len(then)
+        and all(isinstance(item, dict) for item in [*now, *then])
+    )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from fastpty.config import ReconConfig
+    from fastpty.ptyrad import Converted
 
 __all__ = ["app", "main"]
 
@@ -34,7 +35,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-ConfigFile = Annotated[Path, typer.Argument(help="configuration file (YAML)", show_default=False)]
+ConfigFile = Annotated[
+    Path, typer.Argument(help="configuration file; PtyRAD's are taken too", show_default=False)
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="override a field: optimise.batch_size=64"),
@@ -116,9 +119,9 @@ def recon(
 
     if resume and overwrite:
         raise FastptyError("--resume", "and --overwrite contradict each other.", "Give one.")
-    config = _load(config_file, overrides, device)
-    folder = output or _output_folder(config, config_file)
     console = Console(stderr=as_json)
+    config = _load(config_file, overrides, device, console)
+    folder = output or _output_folder(config, config_file)
     report = run_job(
         config, config_file.parent, folder, console, resume=resume, overwrite=overwrite
     )
@@ -149,12 +152,12 @@ def validate(
     from fastpty.job import print_preflight, set_up
     from fastpty.preflight import preflight
 
-    run, _ = set_up(_load(config_file, overrides, device), config_file.parent)
+    console = Console(stderr=as_json)
+    run, _ = set_up(_load(config_file, overrides, device, console), config_file.parent)
     findings = preflight(run)
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings]))
         return
-    console = Console()
     console.print(f"[bold]{run.measurements.source}[/bold] on {run.model.probe.device}")
     print_preflight(findings, console)
     warnings = sum(bool(finding.warning) for finding in findings)
@@ -207,23 +210,75 @@ def init(
     debug: Debug = False,
 ) -> None:
     """Write a commented config for a data file."""
-    from fastpty.atomic import atomic_path
     from fastpty.config.init import data_section, initial_config
+    from fastpty.conversions import refuse_existing, write_text
     from fastpty.io import open_scan
 
     target = output or Path(f"{data_file.stem}.yaml")
-    if target.exists():
-        raise OutputError(str(target), "exists already.", "Choose another name with -o.")
+    refuse_existing(target)
     options = {"dataset": dataset, "scan_shape": scan_shape}
     section = data_section(data_file, options, overrides or [])
     with open_scan(data_file, **section.reading) as scan:
         text = initial_config(data_file.resolve(), scan, section)
-    try:
-        with atomic_path(target) as path:
-            path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(str(target), f"cannot be written ({error}).") from error
+    write_text(target, text)
     typer.echo(f"{target} written; look for FILL IN, then run: fastpty validate {target}")
+
+
+@app.command()
+def convert(
+    params_file: Annotated[
+        Path, typer.Argument(help="PtyRAD's parameters: YAML, JSON or TOML", show_default=False)
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="config file; default: <params>_fastpty.yaml"),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Write a PtyRAD parameter file as a config, with comments on what each field became."""
+    from fastpty.conversions import convert_params
+
+    target = output or Path(f"{params_file.stem}_fastpty.yaml")
+    _print_notes(convert_params(params_file, target), Console())
+    typer.echo(f"{target} written; run: fastpty recon {target}")
+
+
+@app.command()
+def export(
+    source: Annotated[
+        Path, typer.Argument(help="folder of a run, or its reconstruction.h5", show_default=False)
+    ],
+    tiff: Annotated[bool, typer.Option("--tiff", help="images and stacks for ImageJ")] = False,
+    ptyrad: Annotated[
+        Path | None,
+        typer.Option("--ptyrad", metavar="FILE", help="a model file from which PtyRAD can start"),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="folder of --tiff; default: tiff beside the result"),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="override a field: output.tiff.area=full"),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace earlier files")] = False,
+    debug: Debug = False,
+) -> None:
+    """Write a finished reconstruction in another program's format."""
+    from fastpty.conversions import export_ptyrad, export_tiff
+    from fastpty.results import read_results
+
+    if not tiff and ptyrad is None:
+        raise FastptyError("export", "is told no format.", "Add --tiff or --ptyrad FILE.")
+    path = source / "reconstruction.h5" if source.is_dir() else source
+    results = read_results(path)
+    if ptyrad is not None:
+        export_ptyrad(results, ptyrad, overwrite)
+        typer.echo(f"{ptyrad} written")
+    if tiff:
+        folder = output or path.parent / "tiff"
+        files = export_tiff(results, folder, overrides or [], overwrite)
+        typer.echo(f"{len(files)} files written to {folder}")
 
 
 @app.command()
@@ -276,11 +331,27 @@ def simulate(
     console.print(f"{path} written.", highlight=False, soft_wrap=True)
 
 
-def _load(config_file: Path, overrides: list[str] | None, device: str | None) -> ReconConfig:
-    from fastpty.config import ReconConfig, load_config
+def _load(
+    config_file: Path, overrides: list[str] | None, device: str | None, console: Console
+) -> ReconConfig:
+    """A native config, or PtyRAD's with notes on what became of it."""
+    from fastpty.config import ReconConfig, apply_overrides, validate_config
+    from fastpty.ptyrad import convert, is_ptyrad, read_config_file
 
-    extra = [] if device is None else [f"device={device}"]
-    return load_config(ReconConfig, config_file, [*(overrides or []), *extra])
+    changes = [*(overrides or []), *([] if device is None else [f"device={device}"])]
+    content = read_config_file(config_file)
+    if not is_ptyrad(content):
+        return validate_config(ReconConfig, apply_overrides(content, changes))
+    converted = convert(content, config_file)
+    _print_notes(converted, console)
+    return converted.config(changes)
+
+
+def _print_notes(converted: Converted, console: Console) -> None:
+    console.print(f"{converted.source.name} is a PtyRAD file.", highlight=False, soft_wrap=True)
+    for note in converted.notes:
+        text = f"  ! {note.field}: {note.text}"
+        console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def _output_folder(config: ReconConfig, config_file: Path) -> Path:

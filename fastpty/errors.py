@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ConfigError", "DataError", "FastptyError", "OutputError"]
+__all__ = ["ConfigError", "DataError", "DivergenceError", "FastptyError", "OutputError"]
 
 
 class FastptyError(Exception):
@@ -39,3 +39,7 @@ class DataError(FastptyError):
 
 class OutputError(FastptyError):
     """The output folder cannot be written, or would overwrite what is there."""
+
+
+class DivergenceError(FastptyError):
+    """A run has broken off, as a loss or an unknown was infinite or NaN."""

@@ -12,15 +12,16 @@ __all__ = ["raise_device_errors", "runs_fused", "simulate_patterns", "wave_memor
 
 def simulate_patterns(model: Model, index: torch.Tensor) -> torch.Tensor:
     """Scaled intensity [B, Ny, Nx] at the scan positions ``index`` [B], corner order."""
+    tilt = model.tilt
     intensity = multislice_intensity(
         _illumination(model),
         (model.amplitude, model.phase),
         model.corner[index],
         model.shift[index],
         # A single slice is never propagated: in pixel units these three have no meaning.
-        model.thickness or 0.0,
-        model.tilt,
-        model.occupancy,
+        0.0 if model.thickness is None else model.thickness,
+        tilt if tilt is None or len(tilt) == 1 else tilt[index],
+        _weights(model),
         wavelength=model.wavelength or 1.0,
         pixel_size=model.pixel_size or 1.0,
         model=model.propagator,
@@ -33,11 +34,21 @@ def simulate_patterns(model: Model, index: torch.Tensor) -> torch.Tensor:
 
 def _illumination(model: Model) -> torch.Tensor:
     """Probe modes [K M, Ny, Nx]: the model's, from each of the K points of its source."""
+    probe = model.aberrated_probe
     if model.source is None:
-        return model.probe
+        return probe
     shift, weight = model.source
-    modes = probe_shift(model.probe, shift) * weight.sqrt()[:, None, None, None]
+    modes = probe_shift(probe, shift) * weight.sqrt()[:, None, None, None]
     return modes.flatten(0, 1)
+
+
+def _weights(model: Model) -> torch.Tensor | None:
+    """The occupancy over its sum: 1 it is already, but so a gradient does not pull at the sum, of
+    which a step would be made mostly, and which is then taken out."""
+    occupancy = model.occupancy
+    if occupancy is None or not occupancy.requires_grad:
+        return occupancy
+    return occupancy / occupancy.sum()
 
 
 def runs_fused(model: Model) -> bool:

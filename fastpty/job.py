@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ from fastpty.atomic import atomic_path
 from fastpty.checkpoint import CHECKPOINT_NAME, read_checkpoint
 from fastpty.config import ReconConfig, resolve_path
 from fastpty.config.data import ArrayFile
+from fastpty.config.tiff import TiffConfig
 from fastpty.errors import FastptyError, OutputError
+from fastpty.export import check_tifffile, write_tiffs
 from fastpty.figures import save_figures
 from fastpty.metrics import displacement
 from fastpty.observers import Checkpoints, Interrupt, ProgressDisplay
@@ -53,6 +55,8 @@ def set_up(config: ReconConfig, folder: Path) -> tuple[Reconstruction, Truth | N
     ------
     ConfigError, DataError : naming the field, what was found and what to do.
     """
+    if config.output.tiff is not None:
+        check_tifffile("output.tiff")  # now, not after hours of work
     config = _with_absolute_paths(config, folder)
     run = Reconstruction.from_config(config, folder)
     if config.truth is None:
@@ -70,10 +74,16 @@ def _with_absolute_paths(config: ReconConfig, folder: Path) -> ReconConfig:
         "data.mask": config.data.mask,
         "scan.positions": config.scan.positions,
         "probe.start": config.probe.start,
+        "object.tilts": config.object.tilts,
     }
+    for number, step in enumerate(config.preprocess):
+        files = {name: value for name, value in step if isinstance(value, ArrayFile)}
+        sections |= {f"preprocess.{number}.{step.step}.{n}": file for n, file in files.items()}
     for name, section in sections.items():
         if section is not None:
             section.path = absolute(f"{name}.path", section.path)
+    if config.start is not None:
+        config.start.file = absolute("start.file", config.start.file)
     if config.truth is not None:
         config.truth = absolute("truth", config.truth)
     return config
@@ -123,6 +133,8 @@ def run_job(
     _write(results, summary, output)
     if config.output.figures:
         _draw(results, output / "figures", console)
+    if config.output.tiff is not None:
+        _export(results, config.output.tiff, output / "tiff", console)
     _print_summary(summary, console)
     return JobReport(output, run.finished, summary)
 
@@ -179,6 +191,14 @@ def _draw(results: Results, folder: Path, console: Console) -> None:
         console.print(f"No figures: {error}", style="yellow")
 
 
+def _export(results: Results, tiff: TiffConfig, folder: Path, console: Console) -> None:
+    """Like the figures; ``fastpty export`` makes up for what could not be written."""
+    try:
+        write_tiffs(results, folder, **tiff.model_dump())
+    except OutputError as error:
+        console.print(f"No TIFF files: {error}", style="yellow")
+
+
 def _summary(run: Reconstruction, results: Results, output: Path) -> dict[str, Any]:
     moved = displacement(results.positions, results.positions_start)
     seconds = results.history.seconds
@@ -188,10 +208,15 @@ def _summary(run: Reconstruction, results: Results, output: Path) -> dict[str, A
         "iterations": run.iteration,
         "loss": results.history.loss[-1] if results.history.loss else None,
         "terms": {k: v[-1] for k, v in results.history.terms.items()},
+        "change": {k: v[-1] for k, v in results.history.change.items()},
+        "passes": sum(results.history.passes),
+        "stages": [asdict(ending) for ending in run.endings()],
         "r_factor": results.r_factor,
         "seconds": sum(seconds),
         "seconds_per_iteration": float(np.median(seconds)) if seconds else None,
         "displacement_px": moved._asdict(),
+        "unknowns": {k: v[-1] for k, v in results.history.unknowns.items()},
+        "aberrations_A": results.aberrations,
     }
 
 
@@ -219,6 +244,10 @@ def _print_summary(summary: dict[str, Any], console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    stages = summary["stages"]
+    if len(stages) > 1 or stages[0]["ended"] == "converged":
+        for stage in stages:
+            console.print(stage["text"], highlight=False, soft_wrap=True)
     if "truth" in summary:
         truth = summary["truth"]
         console.print(

@@ -27,8 +27,12 @@ __all__ = ["Checkpoints", "Interrupt", "ProgressDisplay"]
 
 
 def _speed(run: Reconstruction) -> str:
-    seconds = run.history.seconds[-1]
-    return f"{len(run.measurements.patterns) / seconds:.4g} patterns/s"
+    seconds, passes = run.history.seconds[-1], run.history.passes[-1]
+    return f"{len(run.visited) * passes / seconds:.4g} patterns/s"
+
+
+def _stage(run: Reconstruction) -> str:
+    return f"  {run.stage.name}" if run.stage.name else ""
 
 
 class ProgressDisplay(Observer):
@@ -46,6 +50,7 @@ class ProgressDisplay(Observer):
         self._progress = Progress(
             TextColumn("iteration"),
             MofNCompleteColumn(),
+            TextColumn("{task.fields[stage]}"),
             BarColumn(),
             TextColumn("loss {task.fields[loss]}  {task.fields[speed]}"),
             TimeElapsedColumn(),
@@ -53,9 +58,13 @@ class ProgressDisplay(Observer):
             TimeRemainingColumn(),
             console=self._console,
         )
-        total = run.config.optimise.iterations
         self._task = self._progress.add_task(
-            "", total=total, completed=run.iteration, loss="-", speed=""
+            "",
+            total=run.iterations,
+            completed=run.iteration,
+            stage=run.stage.name,
+            loss="-",
+            speed="",
         )
         self._progress.start()
 
@@ -63,12 +72,16 @@ class ProgressDisplay(Observer):
         if self._progress is not None:
             self._progress.update(
                 self._task,
+                total=run.iterations,
                 completed=run.iteration,
+                stage=run.stage.name,
                 loss=f"{report.loss:.5g}",
                 speed=_speed(run),
             )
         else:
             self._line(run, report)
+        if run.ending == "converged":
+            self._console.print(run.endings()[-1].text, highlight=False, soft_wrap=True)
         if run.held_positions > self._warned_held:
             self._warned_held = run.held_positions
             self._console.print(
@@ -86,12 +99,12 @@ class ProgressDisplay(Observer):
             self._progress.stop()
 
     def _line(self, run: Reconstruction, report: IterationReport) -> None:
-        total = run.config.optimise.iterations
+        total = run.iterations
         seconds = run.history.seconds
         recent = sorted(seconds[-5:])[len(seconds[-5:]) // 2]
         terms = "".join(f"  {name} {value:.5g}" for name, value in report.terms.items())
         self._console.print(
-            f"iteration {run.iteration}/{total}  loss {report.loss:.6g}{terms}  "
+            f"iteration {run.iteration}/{total}{_stage(run)}  loss {report.loss:.6g}{terms}  "
             f"{seconds[-1]:.3g} s  {_speed(run)}  left {recent * (total - run.iteration):.0f} s",
             highlight=False,
             soft_wrap=True,
@@ -116,7 +129,20 @@ class Checkpoints(Observer):
     def ended(self, run: Reconstruction) -> None:
         self._write(run)
 
-    def _write(self, run: Reconstruction) -> None:
+    def broke_off(self, run: Reconstruction) -> None:
+        """The last good state; before the first iteration a new run is as good."""
+        if run.iteration and self._write(run):
+            self._console.print(
+                f"The state after iteration {run.iteration}, the last that was sound, is saved. "
+                f"Change {run.stage.field}optimise, loss or constraints and go on from there with "
+                "--resume; without a change the same would happen again.",
+                style="yellow",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+    def _write(self, run: Reconstruction) -> bool:
+        """Whether it was written."""
         try:
             write_checkpoint(run, self._path)
         except OSError as error:
@@ -126,6 +152,8 @@ class Checkpoints(Observer):
                 f"({error}){kept}.",
                 style="yellow",
             )
+            return False
+        return True
 
 
 class Interrupt(Observer):

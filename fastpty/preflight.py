@@ -10,6 +10,10 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from fastpty.config.constraints import ConstraintConfig
+from fastpty.config.optimise import FULL_BATCH
+from fastpty.config.plan import Stage
+from fastpty.engines import state_copies
 from fastpty.forward import wave_memory
 from fastpty.recon import Reconstruction
 
@@ -20,6 +24,9 @@ __all__ = ["Finding", "Memory", "estimate_memory", "preflight"]
 LEAST_OVERLAP = 0.5
 # Even a point-like reflection spreads over its neighbours by more than a tenth.
 HOT = 10.0
+
+# Iterations of L-BFGS between two constraints below which it is hardly faster than without memory.
+FEWEST_STEPS = 5
 
 # Of the average over a source, relative to that of a point.
 LARGEST_SOURCE_ERROR = 0.05
@@ -35,16 +42,69 @@ class Finding:
 
 
 def preflight(run: Reconstruction) -> list[Finding]:
-    """Memory, sampling, overlap, canvas, dose, as they follow from config and data."""
-    findings = [_patterns(run), _sampling(run)]
+    """What the steps on the data did; then memory, sampling, overlap, canvas and dose."""
+    findings = [
+        Finding("preprocess", f"{step.name}: {step.text}", step.warning)
+        for step in run.measurements.steps
+    ]
+    findings += [_patterns(run), _sampling(run)]
     if run.config.beam is not None:
         findings.append(_disc(run))
     findings += [_probe(run), _canvas(run), _memory(run)]
     if run.model.source is not None:
         findings.append(_source(run, run.model.source))
-    if run.config.loss.similarity is not None:
+    if any(stage.loss.similarity is not None for stage in run.stages):
         findings.append(_similarity(run))
+    findings += [_shear(stage) for stage in run.stages if _shears(run, stage)]
+    return findings + _plan(run)
+
+
+def _plan(run: Reconstruction) -> list[Finding]:
+    """A row for each stage: name, iterations, positions, optimiser, and what it moves."""
+    rows = []
+    for stage, visited in zip(run.stages, run.all_visited, strict=True):
+        rates = {name: stage.optimise.parameter(name).lr for name in run.model.unknowns}
+        moved = ", ".join(name for name, rate in rates.items() if rate > 0) or "nothing"
+        shape = visited.scan_shape
+        rows.append(
+            (
+                stage.name,
+                f"{stage.iterations} iteration{'s' * (stage.iterations != 1)}",
+                f"{shape[0]} x {shape[1]} positions" if shape else f"{len(visited)} positions",
+                stage.optimise.optimiser.name,
+                f"moves {moved}",
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    findings = []
+    for stage, row in zip(run.stages, rows, strict=True):
+        warning = _forgotten(run, stage)
+        if run.config.plan or warning:
+            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+            subject = f"plan.{stage.number}" if run.config.plan else "optimise"
+            findings.append(Finding(subject, "  ".join(cells).strip(), warning))
     return findings
+
+
+def _forgotten(run: Reconstruction, stage: Stage) -> str:
+    """Constraints that leave L-BFGS no two iterations to learn the curvature from."""
+    if stage.optimise.optimiser.name != FULL_BATCH:
+        return ""
+    acting = [
+        name
+        for name, section in stage.constraints
+        if isinstance(section, ConstraintConfig) and section.every < FEWEST_STEPS
+    ]
+    acting += [entry.call for entry in stage.constraints.custom if entry.every < FEWEST_STEPS]
+    if stage.optimise.aberrations.lr > 0:
+        acting.append("aberrations, which move the probe,")
+    if not acting:
+        return ""
+    return (
+        f"{', '.join(acting)} in each iteration, or nearly: L-BFGS forgets the curvature whenever "
+        f"a constraint moves an unknown; switch them off in {stage.field}constraints, or let them "
+        f"act every {FEWEST_STEPS} iterations or less often"
+    )
 
 
 def _patterns(run: Reconstruction) -> Finding:
@@ -53,14 +113,17 @@ def _patterns(run: Reconstruction) -> Finding:
     scan = run.measurements.scan_shape
     layout = f"{scan[0]} x {scan[1]} scan" if scan else f"{count} positions"
     total = float(patterns.mean.sum())
-    text = f"{layout}, {ny} x {nx} px, {total:.3g} counts in the mean pattern"
+    text = (
+        f"{layout}, {ny} x {nx} px, {total:.3g} counts in the mean pattern, "
+        f"{patterns.dtype.name} in {_gib(patterns.nbytes)}"
+    )
     hot = _hot_pixels(patterns.mean)
     if not hot:
         return Finding("patterns", text)
     return Finding(
         "patterns",
         text,
-        f"{hot} pixels are over {HOT:g} times brighter than all around them: hot? see data.mask",
+        f"{hot} pixels are over {HOT:g} times brighter than all around them: hot? see hot_pixels",
     )
 
 
@@ -140,7 +203,8 @@ def _canvas(run: Reconstruction) -> Finding:
     text = f"{modes} x {slices} slices of {height} x {width} px"
     thickness = run.model.thickness
     if thickness is not None:
-        text += f", {slices * thickness:.4g} A thick"
+        # The last slice is as thick as the mean of the others.
+        text += f", {slices * float(thickness.detach().mean()):.4g} A thick"
         beam = run.config.beam
         if beam is not None and run.measurements.wavelength is not None:
             depth = 2 * run.measurements.wavelength / (beam.semiangle_mrad * 1e-3) ** 2
@@ -171,6 +235,23 @@ def _similarity(run: Reconstruction) -> Finding:
     return Finding("loss.similarity", f"between {modes} object modes", warning)
 
 
+def _shears(run: Reconstruction, stage: Stage) -> bool:
+    """Whether tilt and object are free together, and nothing says which of them is to change."""
+    tilt, rates, constraints = run.model.tilt, stage.optimise, stage.constraints
+    common = tilt is not None and len(tilt) == 1 and rates.tilt.lr > 0
+    couplings = (constraints.blur_z, constraints.missing_wedge, constraints.total_variation_z)
+    return common and rates.phase.lr > 0 and not any(couplings)
+
+
+def _shear(stage: Stage) -> Finding:
+    return Finding(
+        f"{stage.field}tilt",
+        "of the whole scan, with a free object",
+        "the object can shear instead, slice by slice, with the same patterns: couple its slices "
+        "by blur_z, missing_wedge or total_variation_z, or fix one of the two",
+    )
+
+
 @dataclass(frozen=True)
 class Memory:
     """Bytes on the device at the peak of an iteration."""
@@ -186,10 +267,14 @@ class Memory:
 
 def estimate_memory(run: Reconstruction) -> Memory:
     """What is held throughout, and what autograd stores for one batch."""
-    batch = min(run.config.optimise.batch_size, len(run.measurements.patterns))
+    batch = max(
+        min(stage.optimise.batch_size, len(visited))
+        for stage, visited in zip(run.stages, run.all_visited, strict=True)
+    )
     waves = wave_memory(run.model, batch)
-    # Each unknown, its gradient, Adam's two moments and a work copy.
-    unknowns = 5 * sum(t.nbytes for t in run.model.unknowns.values())
+    # Each unknown, the copy that a run can go back to, its gradient and a work copy.
+    copies = 4 + max(state_copies(stage.optimise) for stage in run.stages)
+    unknowns = copies * sum(t.nbytes for t in run.model.unknowns.values())
     return Memory(run.measurements.patterns.nbytes, waves, unknowns)
 
 
@@ -200,8 +285,9 @@ def _memory(run: Reconstruction) -> Finding:
         f"batch {_gib(memory.waves)}, unknowns with gradients and moments {_gib(memory.unknowns)}"
     )
     available = _available_memory(run)
-    # The patterns, and one fifth of what the unknowns need, are there already.
-    needed = memory.waves + memory.unknowns * 4 // 5
+    # The patterns, and two copies of the unknowns, are there already.
+    there = 2 * sum(t.nbytes for t in run.model.unknowns.values())
+    needed = memory.waves + memory.unknowns - there
     warning = ""
     if available is not None and needed > available:
         warning = f"only {_gib(available)} are free: lower optimise.batch_size"

@@ -14,18 +14,27 @@ import torch
 from numpy.typing import NDArray
 
 from fastpty.config import ReconConfig
-from fastpty.constraints import apply_constraints, leakage
-from fastpty.engines import GradientEngine, IterationReport
-from fastpty.errors import ConfigError, FastptyError
+from fastpty.config.plan import Stage
+from fastpty.constraints import apply_constraints
+from fastpty.convergence import Kept, stalled
+from fastpty.engines import Engine, IterationReport, NotFiniteError, make_engine
+from fastpty.errors import ConfigError, DivergenceError
 from fastpty.forward import simulate_patterns
+from fastpty.history import record
 from fastpty.info import why_no_cuda
-from fastpty.measurements import Measurements, PatternSource, load_measurements
+from fastpty.measurements import (
+    Measurements,
+    PatternSource,
+    Visited,
+    load_measurements,
+    visited_positions,
+)
 from fastpty.metrics import r_factor
 from fastpty.model import Model
 from fastpty.results import History, Results, Snapshot
 from fastpty.start import start_model
 
-__all__ = ["Observer", "Reconstruction", "choose_device"]
+__all__ = ["Observer", "Reconstruction", "StageEnding", "choose_device"]
 
 
 class Observer:
@@ -39,6 +48,19 @@ class Observer:
 
     def ended(self, run: Reconstruction) -> None:
         """The last iteration is finished, or the run was asked to stop."""
+
+    def broke_off(self, run: Reconstruction) -> None:
+        """An iteration came to infinite numbers or NaN; the run is back where it began."""
+
+
+@dataclass(frozen=True)
+class StageEnding:
+    """How a stage ended: after its ``iterations``, ``converged``, or, if stopped, not yet."""
+
+    name: str
+    iterations: int
+    ended: str
+    text: str
 
 
 def choose_device(name: str) -> torch.device:
@@ -65,18 +87,31 @@ class Reconstruction:
     """A reconstruction under way.
 
     Build one with :meth:`from_config`, then :meth:`run` it. ``iteration`` counts the finished
-    ones; ``stop_requested`` makes :meth:`run` return after the present one.
+    ones; ``stage`` is that of the last of them, or the first; ``stop_requested`` makes :meth:`run`
+    return after the present one. ``diverged`` is true after an iteration that broke off.
     """
 
     config: ReconConfig
     measurements: Measurements
     model: Model
-    engine: GradientEngine
     iteration: int = 0
     history: History = field(default_factory=History)
     snapshots: list[Snapshot] = field(default_factory=list)
     stop_requested: bool = False
+    diverged: bool = False
     held_positions: int = 0
+    stages: list[Stage] = field(init=False)
+    engine: Engine = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stages = self.config.stages
+        count = len(self.measurements.patterns)
+        self.all_visited = [
+            visited_positions(stage.scan, count, self.measurements.scan_shape, f"{stage.field}scan")
+            for stage in self.stages
+        ]
+        self._kept = Kept(self.model)
+        self.begin_stage(0)
 
     @classmethod
     def from_config(
@@ -97,28 +132,98 @@ class Reconstruction:
         if measurements is None:
             measurements = load_measurements(config, folder)
         model = start_model(config, measurements, folder, device)
-        patterns = measurements.patterns.to(device)
-        engine = GradientEngine(model, patterns, config.optimise, config.loss, config.seed)
-        return cls(config, measurements, model, engine)
+        measurements.patterns.to(device)
+        return cls(config, measurements, model)
+
+    def begin_stage(self, number: int) -> None:
+        """Be in a stage, with those of its iterations that the history holds."""
+        self.stage = self.stages[number]
+        self._before = sum(n < number for n in self.history.stage)
+        self.engine = make_engine(
+            self.model,
+            self.measurements.patterns,
+            self.stage,
+            self.visited,
+            self.config.seed,
+            self._before,
+            self.history.loss[self._before :],
+        )
+
+    @property
+    def visited(self) -> Visited:
+        """The positions of the present stage."""
+        return self.all_visited[self.stage.number]
+
+    @property
+    def stage_iteration(self) -> int:
+        """Finished iterations of the present stage."""
+        return self.iteration - self._before
+
+    @property
+    def ending(self) -> str:
+        """Why the present stage is over: ``iterations``, ``converged``, or nothing yet."""
+        if self.stage_iteration >= self.stage.iterations:
+            return "iterations"
+        changes = {name: v[self._before :] for name, v in self.history.change.items()}
+        losses = self.history.loss[self._before :]
+        return "converged" if stalled(self.config.convergence, losses, changes) else ""
+
+    def endings(self) -> list[StageEnding]:
+        """Of the stages that have begun: how many iterations they took, and why they ended."""
+        found = []
+        for stage in self.stages[: self.stage.number + 1]:
+            done = self.history.stage.count(stage.number)
+            why = "iterations" if done >= stage.iterations else "converged"
+            ended = self.ending if stage is self.stage else why
+            found.append(StageEnding(stage.name, done, ended, self._text(stage.name, done, ended)))
+        return found
+
+    def _text(self, name: str, done: int, ended: str) -> str:
+        text = f"stage {name}, " if name else ""
+        text += f"{_iterations(done)}: "
+        rule = self.config.convergence
+        if ended == "iterations":
+            return text + "all that were asked for"
+        if ended == "converged":
+            within = f"in {_iterations(rule.patience or 0)}"
+            if rule.of == "loss":
+                return (
+                    f"{text}the loss has not fallen by more than {rule.threshold:g} of it {within}"
+                )
+            return f"{text}no unknown has changed by more than {rule.threshold:g} {within}"
+        return text + "stopped"
 
     @property
     def finished(self) -> bool:
-        """True when every iteration of the config is done."""
-        return self.iteration >= self.config.optimise.iterations
+        """True when every stage is over."""
+        return self.stage is self.stages[-1] and self.ending != ""
+
+    @property
+    def iterations(self) -> int:
+        """Of the whole run, if none of the stages to come ends early."""
+        here = self.stage_iteration if self.ending else self.stage.iterations
+        later = self.stages[self.stage.number + 1 :]
+        return self._before + here + sum(stage.iterations for stage in later)
 
     def run(self, observers: Sequence[Observer] = ()) -> None:
         """Iterate to the end of the config, or until ``stop_requested``.
 
         Raises
         ------
-        FastptyError : the loss or an unknown is no longer finite.
+        DivergenceError : something has become infinite or NaN. The run is back at the end of the
+            last iteration that was sound.
         """
         for observer in observers:
             observer.started(self)
         if self.iteration == 0:
             self._snapshot_if_due()
         while not (self.finished or self.stop_requested):
-            report = self._iterate()
+            try:
+                report = self._iterate()
+            except DivergenceError:
+                for observer in observers:
+                    observer.broke_off(self)
+                raise
             for observer in observers:
                 observer.iterated(self, report)
         if self.finished:
@@ -127,42 +232,56 @@ class Reconstruction:
             observer.ended(self)
 
     def _iterate(self) -> IterationReport:
+        if self.ending:
+            earlier = self.engine
+            self.begin_stage(self.stage.number + 1)
+            self.engine.inherit(earlier)
         begun = time.perf_counter()
-        report = self.engine.run_iteration(self.iteration + 1)
-        self._refuse_divergence(report)
+        self._kept.keep()
+        number = self.stage_iteration + 1
+        try:
+            report = self.engine.run_iteration(number)
+            self.model.fold_aberrations()
+            constrained = apply_constraints(self.model, self.stage.constraints, number)
+            self.held_positions = self.model.rechoose_corners(self.engine.reach)
+            changes = self._sound_changes()
+        except NotFiniteError as error:
+            raise self._broken_off(error) from error
         self.iteration += 1
-        apply_constraints(self.model, self.config.constraints, self.iteration)
-        self.held_positions = self.model.rechoose_corners()
-        self.history.loss.append(report.loss)
-        self.history.seconds.append(time.perf_counter() - begun)
-        for name, value in report.terms.items():
-            self.history.terms.setdefault(name, []).append(value)
-        for name, value in report.lr.items():
-            self.history.lr.setdefault(name, []).append(value)
-        moved = np.linalg.norm(self.model.displacement, axis=1)
-        self.history.displacement.append(float(moved.mean()))
-        for name, value in leakage(self.model).items():
-            self.history.leakage.setdefault(name, []).append(value)
+        self.diverged = False
+        seconds = time.perf_counter() - begun
+        record(self.history, self.model, self.stages, self.stage, report, changes, constrained)
+        self.history.seconds.append(seconds)
         if not self.finished:
             self._snapshot_if_due()
         return report
 
-    def _refuse_divergence(self, report: IterationReport) -> None:
-        """The loss is taken before a step: the last step may break what it does not show yet."""
-        unknowns = self.model.unknowns
-        # One answer for all, as each would make the host wait for the device.
-        finite = torch.stack([torch.isfinite(tensor).all() for tensor in unknowns.values()])
-        sound = {
-            "loss": math.isfinite(report.loss),
-            **dict(zip(unknowns, finite.tolist(), strict=True)),
-        }
-        broken = [name for name, is_sound in sound.items() if not is_sound]
+    def _sound_changes(self) -> dict[str, float]:
+        """Of the unknowns in the iteration, whose steps were sound: constraints may not be."""
+        changes = self._kept.changes()
+        broken = [name for name, change in changes.items() if not math.isfinite(change)]
         if broken:
-            raise FastptyError(
-                "optimise",
-                f"{', '.join(broken)} became infinite or NaN in iteration {self.iteration + 1}.",
-                "Lower the learning rates, and check the data for outliers.",
-            )
+            raise NotFiniteError(broken)
+        return changes
+
+    def _broken_off(self, error: NotFiniteError) -> DivergenceError:
+        """Return to the end of the iteration before, without the optimiser's moments."""
+        self._kept.restore()
+        self.begin_stage(self.stage.number)
+        self.diverged = True
+        where = f"iteration {self.iteration + 1}"
+        if self.stage.field:
+            where += f" (stage {self.stage.name}, its iteration {self.stage_iteration + 1})"
+        if error.batch is not None:
+            link = "the step after batch" if error.after else "batch"
+            where += f", {link} {error.batch[0]} of {error.batch[1]}"
+        elif not error.after:
+            where += ", in its constraints"
+        return DivergenceError(
+            f"{self.stage.field}optimise",
+            f"{', '.join(error.culprits)} became infinite or NaN in {where}.",
+            "Lower the learning rates, and check the data for outliers.",
+        )
 
     def _snapshot_if_due(self) -> None:
         wanted = self.config.output.snapshots
@@ -171,9 +290,9 @@ class Reconstruction:
             self.snapshots.append(self.snapshot())
 
     def snapshot(self) -> Snapshot:
-        """Some patterns, measured and simulated now."""
-        count = min(self.config.output.snapshot_patterns, len(self.measurements.patterns))
-        index = _spread(count, len(self.measurements.patterns))
+        """Some patterns of the stage, measured and simulated now."""
+        count = min(self.config.output.snapshot_patterns, len(self.visited))
+        index = self.visited.index[_spread(count, len(self.visited))]
         measured, simulated = self._patterns(torch.from_numpy(index))
         good = self.measurements.patterns.centred_mask
         return Snapshot(
@@ -192,14 +311,14 @@ class Reconstruction:
 
     @torch.no_grad()
     def r_factor(self) -> float:
-        """R factor over all patterns:
+        """R factor over the patterns of the stage, as what others show was not fitted to:
         ``sum |sqrt(I_measured) - sqrt(I_simulated)| / sum sqrt(I_measured)``."""
         patterns = self.measurements.patterns
         mask = 1.0 if patterns.mask is None else patterns.mask
         # Added up on the device: the host waits for it once.
         sums = torch.zeros(2, dtype=torch.float64, device=self.model.probe.device)
         batches = PatternSource(patterns).batches(
-            np.arange(len(patterns)), self.config.optimise.batch_size
+            self.visited.index, self.stage.optimise.batch_size
         )
         for batch in batches:
             measured = patterns.scaled(batch.recorded).sqrt() * mask
@@ -213,7 +332,11 @@ class Reconstruction:
         """The state as numpy arrays, the probe in sqrt(counts)."""
         model = self.model
         counts = self.measurements.patterns.scale**-0.5
-        tilt = (0.0, 0.0) if model.tilt is None else tuple(model.tilt[0].tolist())
+
+        def array(tensor: torch.Tensor | None) -> NDArray[np.float32] | None:
+            return None if tensor is None else tensor.detach().cpu().numpy()
+
+        tilt = array(model.tilt)
         return Results(
             amplitude=model.amplitude.detach().cpu().numpy(),
             phase=model.phase.detach().cpu().numpy(),
@@ -223,13 +346,29 @@ class Reconstruction:
             scan_shape=self.measurements.scan_shape,
             pixel_size=model.pixel_size,
             wavelength=model.wavelength,
-            thickness=model.thickness,
-            tilt=(float(tilt[0]), float(tilt[1])),
+            thickness=array(model.thickness),
+            tilt=np.zeros((1, 2), np.float32) if tilt is None else tilt,
+            occupancy=array(model.occupancy),
+            aberrations=self._aberrations(),
             history=self.history,
             snapshots=self.snapshots,
             config=self.config.model_dump(mode="json"),
             r_factor=self.r_factor(),
+            seed=self.config.seed,
+            device=str(model.probe.device),
         )
+
+    def _aberrations(self) -> dict[str, float]:
+        """Angstrom, by name."""
+        lens, moved = self.model.lens, self.model.aberrations
+        if lens is None or moved is None:
+            return {}
+        values = lens.start + lens.angstrom * moved.detach().cpu().numpy().astype(np.float64)
+        return dict(zip(lens.names, values.tolist(), strict=True))
+
+
+def _iterations(count: int) -> str:
+    return f"{count} iteration{'s' * (count != 1)}"
 
 
 def _spread(count: int, total: int) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -22,10 +23,27 @@ import fastpty
 from fastpty.atomic import atomic_hdf5
 from fastpty.errors import DataError
 
-__all__ = ["FORMAT", "History", "Results", "Snapshot", "read_results", "write_results"]
+__all__ = [
+    "FORMAT",
+    "History",
+    "Results",
+    "Snapshot",
+    "is_reconstruction",
+    "read_results",
+    "write_results",
+]
+
+#: Of what ``History.unknowns`` holds.
+UNITS = {
+    "tilt": "mrad",
+    "tilt_spread": "mrad",
+    "thickness": "Angstrom",
+    "occupancy": "1",
+    "aberrations": "Angstrom",
+}
 
 FORMAT = "fastpty-reconstruction"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass
@@ -36,7 +54,20 @@ class History:
     the wall time of the iteration; ``displacement`` is the mean distance of the positions from
     their start, in pixels; ``leakage`` holds what of the object belongs to the probe or to the
     scan, by name (docs/constraints.md); ``lr`` is the learning rate with which each unknown moved,
-    0 where it did not.
+    0 where it did not. ``terms`` are 0 where the loss of a stage has no such term.
+
+    ``stage`` is the number of the iteration's stage, from 0 as in the config; ``passes`` is how
+    often its patterns were passed over; ``change`` is by how much each unknown has changed,
+    ``|x' - x| / |x'|`` with 2-norms, of positions the root mean square displacement in pixels.
+
+    ``unknowns`` holds the few numbers that sum up each of these unknowns if it is free at any
+    time: ``tilt`` (y, x) in mrad, the mean over the positions; ``tilt_spread``, their standard
+    deviation where each position has its own; ``thickness`` in Angstrom, of all gaps or of each;
+    ``occupancy`` of each object mode; ``aberrations`` in Angstrom, in the order of
+    ``Results.aberrations``.
+
+    ``constraints`` holds, as ``<constraint>/<unknown>``, by how much an application changed what
+    the constraint acts on: ``|x' - x| / |x|`` with 2-norms, NaN in iterations without one.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -45,6 +76,11 @@ class History:
     displacement: list[float] = field(default_factory=list)
     leakage: dict[str, list[float]] = field(default_factory=dict)
     lr: dict[str, list[float]] = field(default_factory=dict)
+    unknowns: dict[str, list[list[float]]] = field(default_factory=dict)
+    constraints: dict[str, list[float]] = field(default_factory=dict)
+    stage: list[int] = field(default_factory=list)
+    passes: list[int] = field(default_factory=list)
+    change: dict[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass
@@ -78,10 +114,15 @@ class Results:
     scan_shape : (slow, fast) of a raster, else None.
     pixel_size : (dy, dx) in Angstrom; None in pixel units.
     wavelength : Angstrom; None in pixel units.
-    thickness : distance between slices in Angstrom; None for a single slice.
-    tilt : (y, x) in mrad.
+    thickness : float32 Angstrom from slice to slice, [] or one for each gap [Nz - 1]; None for a
+        single slice.
+    tilt : [1, 2] or, one for each position, [N, 2] float32 (y, x) in mrad.
+    occupancy : [No] float32 weight of each object mode, of sum 1; None for one mode.
+    aberrations : coefficients of the probe that were fitted, in Angstrom by the names that
+        ``beam.aberrations`` takes; counted from the start probe where its own are not known.
     config : the full configuration as plain data.
     r_factor : over all patterns at the end, None if it was not computed.
+    seed, device : of the run; None if not known.
     """
 
     amplitude: NDArray[np.float32]
@@ -92,12 +133,28 @@ class Results:
     scan_shape: tuple[int, int] | None = None
     pixel_size: tuple[float, float] | None = None
     wavelength: float | None = None
-    thickness: float | None = None
-    tilt: tuple[float, float] = (0.0, 0.0)
+    thickness: NDArray[np.float32] | None = None
+    tilt: NDArray[np.float32] = field(default_factory=lambda: np.zeros((1, 2), np.float32))
+    occupancy: NDArray[np.float32] | None = None
+    aberrations: dict[str, float] = field(default_factory=dict)
     history: History = field(default_factory=History)
     snapshots: list[Snapshot] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     r_factor: float | None = None
+    seed: int | None = None
+    device: str | None = None
+
+    def mean_over_modes(self, volume: NDArray[np.floating]) -> NDArray[np.float64]:
+        """[...] of what is made of amplitude or phase, [No, ...]: the mean over the object modes,
+        weighted with their occupancy."""
+        return np.average(volume.astype(np.float64), axis=0, weights=self.occupancy)
+
+    @property
+    def gaps(self) -> NDArray[np.float64] | None:
+        """[Nz - 1] Angstrom from slice to slice; None where no lengths are known."""
+        if self.thickness is None:
+            return None
+        return np.broadcast_to(self.thickness, self.phase.shape[1] - 1).astype(np.float64)
 
 
 def write_results(results: Results, path: str | os.PathLike[str]) -> None:
@@ -107,7 +164,7 @@ def write_results(results: Results, path: str | os.PathLike[str]) -> None:
     ------
     OSError : the disk is full or the folder cannot be written; an earlier file stays.
     """
-    with atomic_hdf5(path) as file:
+    with atomic_hdf5(path) as (file, _):
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["fastpty_version"] = fastpty.__version__
@@ -130,6 +187,14 @@ def write_results(results: Results, path: str | os.PathLike[str]) -> None:
             item.attrs["axes"] = axes
             if pixel is not None:
                 item.attrs["pixel_size_A"] = pixel
+        for name, values, unit, axes in (
+            ("tilt", results.tilt, "mrad", "scan or position, (y, x)"),
+            ("thickness", results.thickness, "Angstrom", "gap, or none for one value"),
+            ("occupancy", results.occupancy, "1", "object mode"),
+        ):
+            if values is not None:
+                file[name] = values
+                file[name].attrs.update(units=unit, axes=axes)
         _write_history(file.create_group("history"), results.history)
         for snapshot in results.snapshots:
             _write_snapshot(file.create_group(f"snapshots/{snapshot.iteration:04d}"), snapshot)
@@ -149,6 +214,7 @@ def read_results(path: str | os.PathLike[str]) -> Results:
                 raise DataError(name, "is no fastpty reconstruction.", "Is it a data file?")
             _check_version(name, int(file.attrs["format_version"]))
             attrs = file.attrs
+            first = int(attrs["format_version"]) == 1
             return Results(
                 amplitude=file["object/amplitude"][()],
                 phase=file["object/phase"][()],
@@ -158,12 +224,16 @@ def read_results(path: str | os.PathLike[str]) -> Results:
                 scan_shape=_integers(attrs.get("scan_shape")),
                 pixel_size=_floats(attrs.get("pixel_size_A")),
                 wavelength=_float(attrs.get("wavelength_A")),
-                thickness=_float(attrs.get("slice_thickness_A")),
-                tilt=_floats(attrs["tilt_mrad"]) or (0.0, 0.0),
+                thickness=_single(file.get("thickness", attrs.get("slice_thickness_A"))),
+                tilt=_tilt(attrs["tilt_mrad"] if first else file["tilt"]),
+                occupancy=_single(file.get("occupancy")),
+                aberrations=json.loads(attrs.get("aberrations_A", "{}")),
                 history=_read_history(file["history"]),
                 snapshots=_read_snapshots(file),
                 config=json.loads(attrs["config"]),
                 r_factor=_float(attrs.get("r_factor")),
+                seed=None if "seed" not in attrs else int(attrs["seed"]),
+                device=attrs.get("device"),
             )
     except FileNotFoundError as error:
         raise DataError(str(path), "does not exist.", "Check the path.") from error
@@ -172,6 +242,14 @@ def read_results(path: str | os.PathLike[str]) -> Results:
         raise DataError(
             str(path), f"cannot be read as a reconstruction ({error}).", "Is the file complete?"
         ) from error
+
+
+def is_reconstruction(path: Path) -> bool:
+    """Whether a file is ``reconstruction.h5``, of whatever version."""
+    if not h5py.is_hdf5(path):
+        return False
+    with h5py.File(path, "r") as file:
+        return bool(file.attrs.get("format") == FORMAT)
 
 
 def _check_version(name: str, found: int) -> None:
@@ -185,7 +263,7 @@ def _check_version(name: str, found: int) -> None:
 
 def _versions() -> dict[str, str]:
     """Of the packages that take part. Where results are only copied, torch may be missing."""
-    versions = {}
+    versions = {"fastpty": fastpty.__version__, "python": platform.python_version()}
     for name in ("torch", "numpy", "h5py"):
         with suppress(PackageNotFoundError):
             versions[name] = version(name)
@@ -194,13 +272,15 @@ def _versions() -> dict[str, str]:
 
 def _write_optional(file: h5py.File, results: Results) -> None:
     """Attributes that a result may lack: absent means None."""
-    file.attrs["tilt_mrad"] = results.tilt
+    if results.aberrations:
+        file.attrs["aberrations_A"] = json.dumps(results.aberrations)
     for key, value in (
         ("scan_shape", results.scan_shape),
         ("pixel_size_A", results.pixel_size),
         ("wavelength_A", results.wavelength),
-        ("slice_thickness_A", results.thickness),
         ("r_factor", results.r_factor),
+        ("seed", results.seed),
+        ("device", results.device),
     ):
         if value is not None:
             file.attrs[key] = value
@@ -213,22 +293,44 @@ def _write_history(group: h5py.Group, history: History) -> None:
         ("displacement", history.displacement, "px"),
     ):
         group.create_dataset(name, data=np.asarray(values, np.float64)).attrs["units"] = unit
-    for kind in ("terms", "leakage", "lr"):
+    for name, numbers in (("stage", history.stage), ("passes", history.passes)):
+        group.create_dataset(name, data=np.asarray(numbers, np.int64))
+    for kind in ("terms", "leakage", "lr", "change", "unknowns", "constraints"):
         for name, values in getattr(history, kind).items():
-            group.create_dataset(f"{kind}/{name}", data=np.asarray(values, np.float64))
+            item = group.create_dataset(f"{kind}/{name}", data=np.asarray(values, np.float64))
+            if kind == "unknowns":
+                item.attrs["units"] = UNITS[name]
 
 
 def _read_history(group: h5py.Group) -> History:
-    def by_name(name: str) -> dict[str, list[float]]:
+    def by_name(name: str) -> dict[str, list[Any]]:
         return {key: item[()].tolist() for key, item in group.get(name, {}).items()}
 
+    loss = group["loss"][()].tolist()
+
+    def numbers(name: str, before: int) -> list[int]:
+        """What files that were written before there were stages do not say."""
+        found: list[int] = group[name][()].tolist() if name in group else [before] * len(loss)
+        return found
+
+    changes = {
+        f"{constraint}/{unknown}": item[()].tolist()
+        for constraint, unknowns in group.get("constraints", {}).items()
+        for unknown, item in unknowns.items()
+    }
+
     return History(
-        group["loss"][()].tolist(),
+        loss,
         group["seconds"][()].tolist(),
         by_name("terms"),
         group["displacement"][()].tolist(),
         by_name("leakage"),
         by_name("lr"),
+        by_name("unknowns"),
+        changes,
+        numbers("stage", 0),
+        numbers("passes", 1),
+        by_name("change"),
     )
 
 
@@ -260,6 +362,15 @@ def _read_snapshot(group: h5py.Group) -> Snapshot:
         float(group.attrs["r_factor"]),
         group["mask"][()] if "mask" in group else None,
     )
+
+
+def _single(value: Any) -> NDArray[np.float32] | None:
+    """A dataset, an attribute or None."""
+    return None if value is None else np.asarray(value, np.float32)
+
+
+def _tilt(value: Any) -> NDArray[np.float32]:
+    return np.asarray(value, np.float32).reshape(-1, 2)
 
 
 def _float(value: Any) -> float | None:

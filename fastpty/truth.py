@@ -69,19 +69,22 @@ def read_truth(path: Path, measurements: Measurements) -> Truth:
             f"{path.name} holds no true phase ({' '.join(str(error).split())}).",
             "Name a file that fastpty simulate wrote.",
         ) from error
-    if positions.shape != measurements.positions.shape:
+    recorded = measurements.recorded or len(measurements.positions)
+    if positions.shape != (recorded, 2):
         raise DataError(
             "truth",
-            f"{path.name} has {len(positions)} positions, the data {len(measurements.positions)}.",
+            f"{path.name} has {len(positions)} positions, the data {recorded}.",
             "Name the truth of the same scan.",
         )
+    if measurements.index is not None:
+        positions = positions[measurements.index]
     found = measurements.pixel_size
     if found is None or not np.allclose(found, pixel, rtol=1e-3, atol=0):
         shown = "none" if found is None else " x ".join(f"{d:.5g}" for d in found) + " A"
         raise DataError(
             "truth",
             f"{path.name} has a pixel of {pixel:.5g} A, the reconstruction {shown}.",
-            f"Set calibration.pixel_size to {pixel:.5g}.",
+            f"Set calibration.pixel_size to {pixel:.5g}, and crop or pad no detector.",
         )
     return Truth(phase, positions)
 
@@ -98,7 +101,7 @@ def compare_with_truth(results: Results, truth: Truth) -> Comparison:
     ValueError : too little of the two overlaps, or one of them is flat.
     """
     area = scanned_area(results)
-    phase = results.phase.sum(axis=1).mean(axis=0)[area]
+    phase = results.mean_over_modes(results.phase).sum(axis=0)[area]
     frame = (truth.positions - results.positions).mean(axis=0)
     origin = np.array([area[0].start, area[1].start])
     return Comparison(

@@ -19,7 +19,16 @@ from fastpty.model import Model
 from fastpty.optics import Aberrations, electron_wavelength, focused_probe, hermite_modes
 from fastpty.recon import Reconstruction
 
-__all__ = ["TINY", "Tiny", "bare_model", "make_tiny", "merged", "tiny_run", "write_config"]
+__all__ = [
+    "TINY",
+    "Tiny",
+    "bare_model",
+    "make_tiny",
+    "merged",
+    "smooth_noise",
+    "tiny_run",
+    "write_config",
+]
 
 WINDOW = (24, 20)  # px
 SCAN = (5, 6)
@@ -68,7 +77,7 @@ def make_tiny(folder: Path, window: tuple[int, int] = WINDOW) -> Tiny:
     grid = np.stack(np.meshgrid(*map(np.arange, SCAN), indexing="ij"), axis=-1).reshape(-1, 2)
     positions = ORIGIN + grid * np.array(STEP) / PIXEL
     canvas = np.ceil(positions.max(axis=0) + window + ORIGIN).astype(int)
-    phase = np.stack([_smooth_noise((canvas[0], canvas[1]), seed) for seed in (1, 2)])
+    phase = np.stack([smooth_noise((canvas[0], canvas[1]), seed) for seed in (1, 2)])
     wavelength = electron_wavelength(300)
     probe = focused_probe(
         window,
@@ -100,7 +109,7 @@ def make_tiny(folder: Path, window: tuple[int, int] = WINDOW) -> Tiny:
     return Tiny(folder, amplitude, torch.from_numpy(phase)[None], modes, positions, patterns)
 
 
-def _smooth_noise(shape: tuple[int, int], seed: int) -> NDArray[np.float64]:
+def smooth_noise(shape: tuple[int, int], seed: int) -> NDArray[np.float64]:
     """Phase of 0.15 rad rms whose spectrum a fit to the patterns' inner half can find."""
     noise = np.random.default_rng(seed).normal(size=shape)
     radius = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.fftfreq(shape[1])[None])

@@ -94,7 +94,8 @@ def test_a_finished_run_comes_back_as_it_was(tiny: Tiny, tmp_path: Path) -> None
     read_checkpoint(again, tmp_path / "checkpoint.pt")
     again.run()
     _assert_same(again, run)
-    assert again.history == run.history
+    # As text, in which a constraint's iterations of rest, which are NaN, are equal too.
+    assert repr(again.history) == repr(run.history)
 
 
 def test_masked_snapshots_keep_their_mask(tiny: Tiny, tmp_path: Path) -> None:

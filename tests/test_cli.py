@@ -130,6 +130,14 @@ def test_validate(run: Run, tiny: Tiny, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_validate_says_what_the_steps_did(run: Run, tiny: Tiny) -> None:
+    steps = [{"step": "crop", "rows": [1, 3]}, {"step": "remove_negative"}]
+    done = run("validate", write_config(tiny, preprocess=steps))
+    assert done.code == 0
+    assert "  preprocess   crop: 2 x 6 scan of 24 x 20 px\n" in done.out
+    assert "  preprocess   remove_negative: clipped; no value was set to 0\n" in done.out
+
+
 def test_validate_counts_its_warnings(run: Run, tiny: Tiny) -> None:
     config = write_config(tiny, calibration={"pixel_size": 0.5})
     assert "! radii differ" in run("validate", config).said
@@ -415,3 +423,27 @@ def test_a_full_disk(run: Run, tiny: Tiny, tmp_path: Path, command: str) -> None
     assert "File too large" in done.stderr
     assert "Make room" in done.stderr
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_export(run: Run, tiny: Tiny, tmp_path: Path) -> None:
+    """A finished run, with what its config says, then with overrides elsewhere."""
+    import tifffile
+
+    config = write_config(tiny, "tiff.yaml", output={"tiff": {"images": ["phase_sum"]}})
+    assert run("recon", config).code == 0
+    folder = tmp_path / "output" / "tiff"
+    assert [path.name for path in (folder / "tiff").iterdir()] == ["phase_sum.tif"]
+    done = run("export", folder, "--tiff")
+    assert (done.code, "holds an earlier phase_sum.tif" in done.said) == (2, True)
+    assert run("export", folder, "--tiff", "--overwrite").code == 0
+    choice = ["--set", "output.tiff.area=full", "--set", "output.tiff.type=uint8"]
+    done = run("export", folder / "reconstruction.h5", "--tiff", "-o", tmp_path / "b", *choice)
+    assert done.code == 0, done.said
+    image = tifffile.imread(tmp_path / "b" / "phase_sum.tif")
+    assert image.shape == read_results(folder / "reconstruction.h5").phase.shape[2:]
+    assert image.dtype == np.uint8
+
+
+def test_export_needs_a_format(run: Run, tmp_path: Path) -> None:
+    done = run("export", tmp_path)
+    assert (done.code, "Add --tiff" in done.said) == (2, True)

@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,22 @@ def test_what_a_job_leaves_behind(tiny: Tiny, tmp_path: Path) -> None:
         assert part in said
 
 
+def test_stages_are_in_the_summary(tiny: Tiny, tmp_path: Path) -> None:
+    plan = [{"name": "first", "iterations": 1, "scan": {"rows": [1, 3]}}, {"iterations": 2}]
+    report, said = _run(tiny, tmp_path, plan=plan)
+    assert [(s["name"], s["iterations"], s["ended"]) for s in report.summary["stages"]] == [
+        ("first", 1, "iterations"),
+        ("stage 2", 2, "iterations"),
+    ]
+    assert report.summary["iterations"] == report.summary["passes"] == 3
+    assert set(report.summary["change"]) >= {"amplitude", "phase", "probe", "positions"}
+    assert "stage first, 1 iteration: all that were asked for" in said
+    assert "plan.0" in said
+    copy = load_config(ReconConfig, tmp_path / "config.yaml", ["plan.1.iterations=3"])
+    report = run_job(copy, tmp_path, tmp_path, Console(file=io.StringIO()), resume=True)
+    assert report.summary["iterations"] == 4
+
+
 def test_figures(tiny: Tiny, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="the extra report is not installed")
     changes = {"optimise": {"iterations": 1}, "output": {"figures": True, "snapshots": ["final"]}}
@@ -96,8 +113,12 @@ def test_the_copy_of_the_config_repeats_the_run(tiny: Tiny, tmp_path: Path) -> N
             "positions": {"path": "tiny.h5", "dataset": "positions_A", "unit": "angstrom"},
         },
         "probe": {"start": {"path": "tiny.h5", "dataset": "probe"}},
+        "object": {"tilt_per": "position", "tilts": {"path": "tilts.npy"}},
+        "start": {"file": "earlier/reconstruction.h5", "take": ["object"]},
         "truth": "tiny.h5",
     }
+    np.save(tiny.folder / "tilts.npy", np.ones((30, 2)))
+    _run(tiny, tiny.folder / "earlier")
     first, _ = _run(tiny, tmp_path / "first", **changes)
     copy = load_config(ReconConfig, tmp_path / "first" / "config.yaml")
     console = Console(file=io.StringIO())
@@ -169,7 +190,7 @@ def test_a_file_where_the_folder_should_be(tiny: Tiny, tmp_path: Path) -> None:
     assert (tmp_path / "output").read_text() == "a file"
 
 
-def _full(*args: object) -> None:
+def _full(*args: object, **options: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
@@ -195,6 +216,25 @@ def test_figures_that_find_no_room(
     assert report.finished
     assert _files(tmp_path) == WHOLE
     assert "No figures: " in said
+
+
+def test_tiff_files_that_find_no_room(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tifffile.imwrite", _full)
+    report, said = _run(tiny, tmp_path, output={"tiff": True})
+    assert report.finished
+    assert _files(tmp_path) == WHOLE
+    assert "No TIFF files: " in said
+
+
+def test_tifffile_is_missed_before_the_run(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tifffile", None)
+    with pytest.raises(FastptyError, match=r"output\.tiff: needs the package 'tifffile'"):
+        _run(tiny, tmp_path / "output", output={"tiff": True})
+    assert not (tmp_path / "output").exists()
 
 
 def test_a_truth_that_cannot_be_compared(tiny: Tiny, tmp_path: Path) -> None:

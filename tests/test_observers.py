@@ -49,6 +49,29 @@ def test_plain_lines_without_a_terminal(tiny: Tiny) -> None:
     assert lines[-1].endswith("left 0 s")
 
 
+def test_the_stage_is_named(tiny: Tiny) -> None:
+    """In every line, and when one ends before its last iteration."""
+    frozen = {name: {"lr": 0} for name in ("amplitude", "phase", "probe", "positions")}
+    plan = [{"name": "still", "iterations": 9, "optimise": frozen}, {"iterations": 1}]
+    off = ("orthogonal_modes", "probe_power", "recentre_positions", "blur_xy", "blur_z")
+    run = tiny_run(
+        tiny, plan=plan, convergence={"patience": 1}, constraints=dict.fromkeys(off, False)
+    )
+    console, stream = _console()
+    run.run([ProgressDisplay(console)])
+    lines = stream.getvalue().splitlines()
+    assert lines[0].startswith("iteration 1/10  still  loss ")
+    assert lines[1].startswith("iteration 2/3  still  loss ")
+    assert lines[2] == (
+        "stage still, 2 iterations: the loss has not fallen by more than 0.001 of it in 1 iteration"
+    )
+    assert lines[3].startswith("iteration 3/3  stage 2  loss ")
+    assert len(lines) == 4
+    console, stream = _console(terminal=True)
+    tiny_run(tiny, plan=[plan[1]]).run([ProgressDisplay(console)])
+    assert "stage 1" in stream.getvalue()
+
+
 def test_a_bar_on_a_terminal(tiny: Tiny) -> None:
     run = tiny_run(tiny)
     console, stream = _console(terminal=True)

@@ -41,7 +41,9 @@ def test_a_good_case(tiny: Tiny) -> None:
     assert _warnings(findings) == {}
     text = {finding.subject: finding.text for finding in findings}
     assert list(text) == ["patterns", "sampling", "bright field", "probe", "object", "memory"]
-    assert text["patterns"] == "5 x 6 scan, 24 x 20 px, 1e+04 counts in the mean pattern"
+    assert text["patterns"] == (
+        "5 x 6 scan, 24 x 20 px, 1e+04 counts in the mean pattern, float32 in 0 MiB"
+    )
     assert text["sampling"].startswith("dx 0.4 A, dk 0.1042 x 0.125 1/A, window 9.6 x 8 A")
     assert "nearest neighbour 1 A" in text["probe"]
     assert text["object"].startswith("1 x 2 slices of 40 x 40 px, 40 A thick")
@@ -201,3 +203,93 @@ def test_the_memory_estimate_follows_the_batch(tiny: Tiny) -> None:
     # No batch is larger than the scan.
     assert estimate_memory(large).waves == 6 * estimate_memory(small).waves
     assert estimate_memory(large).unknowns == estimate_memory(small).unknowns
+
+
+@pytest.mark.parametrize(
+    ("changes", "warned"),
+    [
+        ({}, True),
+        ({"constraints": {"blur_xy": False, "blur_z": True}}, False),
+        ({"constraints": {"blur_xy": False, "blur_z": False, "missing_wedge": True}}, False),
+        ({"object": {"tilt_per": "position"}}, False),
+        ({"optimise": {"tilt": {"lr": 0.1}, "phase": {"lr": 0}}}, False),
+        ({"optimise": {"tilt": {"lr": 0}}}, False),
+    ],
+)
+def test_a_tilt_that_the_object_can_shear_away(
+    tiny: Tiny, changes: dict[str, Any], warned: bool
+) -> None:
+    run = tiny_run(tiny, **{"optimise": {"tilt": {"lr": 0.1}}, **changes})
+    assert ("shear instead" in _warnings(preflight(run)).get("tilt", "")) is warned
+
+
+LBFGS = {"optimiser": {"name": "LBFGS"}}
+STILL = dict.fromkeys(
+    ("orthogonal_modes", "probe_power", "recentre_positions", "blur_xy", "blur_z"), False
+)
+
+
+def test_a_plan_is_a_table(tiny: Tiny) -> None:
+    """A row a stage, its cells below each other."""
+    plan = [
+        {
+            "name": "centre",
+            "iterations": 5,
+            "scan": {"center": [3, 4]},
+            "optimise": {"positions": {"lr": 0}},
+        },
+        {"iterations": 120},
+        {"name": "end", "iterations": 2, "optimise": LBFGS, "constraints": STILL},
+    ]
+    rows = {f.subject: f.text for f in preflight(tiny_run(tiny, plan=plan)) if "plan" in f.subject}
+    moved = "amplitude, phase, probe"
+    assert rows == {
+        "plan.0": f"centre   5 iterations    3 x 4 positions  Adam   moves {moved}",
+        "plan.1": f"stage 2  120 iterations  5 x 6 positions  Adam   moves {moved}, positions",
+        "plan.2": f"end      2 iterations    5 x 6 positions  LBFGS  moves {moved}, positions",
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "acting"),
+    [
+        ({"optimise": LBFGS, "constraints": STILL}, "", ""),
+        (
+            {"optimise": LBFGS, "constraints": {**STILL, "probe_power": {"every": 2}}},
+            "optimise",
+            "probe_power in each",
+        ),
+        ({"optimise": LBFGS, "constraints": {**STILL, "probe_power": {"every": 5}}}, "", ""),
+        (
+            {"plan": [{"iterations": 1, "optimise": LBFGS}], "constraints": STILL | {"blur_z": {}}},
+            "plan.0",
+            "blur_z in each",
+        ),
+        (
+            {
+                "optimise": {**LBFGS, "aberrations": {"lr": 1e-3}},
+                "constraints": STILL,
+                "probe": {"aberrations": ["defocus"]},
+            },
+            "optimise",
+            "aberrations, which move the probe,",
+        ),
+    ],
+)
+def test_constraints_that_make_full_batch_forget(
+    tiny: Tiny, changes: dict[str, Any], field: str, acting: str
+) -> None:
+    warnings = _warnings(preflight(tiny_run(tiny, **changes)))
+    assert list(warnings) == ([field] if field else [])
+    assert all(text.startswith(acting) for text in warnings.values())
+
+
+def test_memory_is_that_of_the_largest_stage(tiny: Tiny) -> None:
+    """Its batch, and what its optimiser keeps."""
+    plain = estimate_memory(tiny_run(tiny))
+    large = {"iterations": 1, "optimise": {"batch_size": 16}}
+    pairs = {"iterations": 1, "optimise": {"optimiser": {"name": "LBFGS", "history_size": 20}}}
+    planned = estimate_memory(tiny_run(tiny, plan=[large, pairs]))
+    assert planned.waves == 2 * plain.waves
+    # 6 copies with Adam's moments; 2 for each pair, 7 for a step, and 4 besides.
+    assert planned.unknowns == plain.unknowns * (2 * 20 + 7 + 4) // 6

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -76,6 +77,86 @@ def test_tilt_only_where_it_is_not_zero(tiny: Tiny) -> None:
     tilt = tiny_run(tiny, object={"tilt_mrad": [0, -2.5]}).model.tilt
     assert tilt is not None
     assert tilt.tolist() == [[0.0, -2.5]]
+
+
+def test_a_tilt_that_is_free_may_be_zero(tiny: Tiny) -> None:
+    """One for the scan, or one for each position."""
+    for per, count in (("scan", 1), ("position", 30)):
+        free = {"tilt": {"lr": 0.1}}
+        model = tiny_run(tiny, object={"tilt_per": per}, optimise=free).model
+        assert torch.equal(model.tilt, torch.zeros(count, 2))
+    tilted = tiny_run(tiny, object={"tilt_per": "position", "tilt_mrad": [1, 2]}).model
+    assert torch.equal(tilted.tilt, torch.tensor([[1.0, 2.0]]).expand(30, 2))
+
+
+def test_tilts_from_a_file(tiny: Tiny, tmp_path: Path) -> None:
+    tilts = np.random.default_rng(0).normal(size=(30, 2))
+    np.save(tmp_path / "tilts.npy", tilts)
+    section = {"tilt_per": "position", "tilts": {"path": str(tmp_path / "tilts.npy")}}
+    model = tiny_run(tiny, object=section).model
+    assert torch.equal(model.tilt, torch.from_numpy(tilts.astype(np.float32)))
+    np.save(tmp_path / "tilts.npy", tilts[:7])
+    with pytest.raises(
+        DataError, match=r"^object\.tilts: has shape \[7, 2\]; real tilts \[30, 2\]"
+    ):
+        tiny_run(tiny, object=section)
+
+
+def test_tilts_have_neighbours_on_a_raster_only(tiny: Tiny, tmp_path: Path) -> None:
+    patterns = np.fft.fftshift(tiny.patterns, axes=(1, 2)).astype(np.float32)
+    with h5py.File(tmp_path / "list.h5", "w") as file:
+        file["data"] = patterns
+        file["positions"] = tiny.positions
+    path = str(tmp_path / "list.h5")
+    with pytest.raises(
+        ConfigError, match=r"^constraints\.smooth_tilt: needs a raster, but .*has n"
+    ):
+        tiny_run(
+            tiny,
+            data={"path": path},
+            scan={
+                "step": None,
+                "positions": {"path": path, "dataset": "positions", "unit": "pixel"},
+            },
+            object={"tilt_per": "position"},
+            constraints={"smooth_tilt": True},
+        )
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        ({"thickness": 8.0}, 8.0),
+        ({"thickness": 8.0, "thickness_per": "gap"}, [8.0, 8.0]),
+        ({"thickness": [7.0, 9.0], "thickness_per": "gap"}, [7.0, 9.0]),
+    ],
+)
+def test_thickness_of_all_gaps_or_of_each(
+    tiny: Tiny, section: dict[str, Any], expected: Any
+) -> None:
+    model = tiny_run(tiny, object={"slices": 3, **section}).model
+    assert model.thickness.dtype == torch.float32
+    assert model.thickness.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [(None, [1 / 3] * 3), ([1, 2, 5], [0.125, 0.25, 0.625])]
+)
+def test_occupancies_are_shares(tiny: Tiny, given: Any, expected: list[float]) -> None:
+    model = tiny_run(tiny, object={"modes": 3, "occupancy": given}).model
+    torch.testing.assert_close(
+        model.occupancy, torch.tensor(expected), **tolerance("product", torch.float32)
+    )
+    assert tiny_run(tiny).model.occupancy is None
+
+
+def test_aberrations_begin_with_those_of_the_beam(tiny: Tiny) -> None:
+    run = tiny_run(tiny, probe={"aberrations": ["defocus", "C12a"]})
+    assert run.model.unknowns["aberrations"].tolist() == [0, 0]
+    assert run.results().aberrations == {"defocus": 80.0, "C12a": 0.0}
+    start = {"path": str(tiny.folder / "tiny.h5"), "dataset": "probe"}
+    other = tiny_run(tiny, probe={"aberrations": ["defocus"], "start": start})
+    assert other.results().aberrations == {"defocus": 0.0}
 
 
 def test_a_source_only_where_it_has_a_size(tiny: Tiny) -> None:
@@ -200,7 +281,7 @@ def test_missing_modes_are_grown_orthogonal(
             np.ones((20, 24)),
             1,
             DataError,
-            r"^probe.start: has shape \[20, 24\]; the patterns are \[24, 20\].",
+            r"^probe.start: has a probe of \[20, 24\] px; the patterns are \[24, 20\].",
         ),
         (np.ones(24), 1, DataError, "^probe.start: .*2-D or 3-D is needed"),
         (np.zeros(WINDOW), 1, DataError, "^probe.start: is zero everywhere in mode 0 of 1"),

@@ -51,6 +51,25 @@ BOUNDS = {
     # times as much.
     "single intensity": 2e-6,
     "single gradient": 1e-5,
+    # The same intensities where torch's transforms are on one side or on both.
+    "single torch": 1e-5,
+    # A thickness, an occupancy or an aberration that some dozen iterations find on noiseless
+    # patterns of a known object: what the last learning rate leaves; it finds 3e-3 at the most.
+    "known object": 1e-2,
+    # The same for a tilt, in mrad; it finds 0.03.
+    "tilt": 0.3,
+    # PtyRAD's formulas in double precision, as 2-norms: it finds 2e-15.
+    "ptyrad": 1e-13,
+    # The same behind propagation: PtyRAD's phase dz sqrt(k^2 - K^2) of 4000 rad leaves 1e-12 of the
+    # double's 2e-16, and what follows from differences some more.
+    "ptyrad propagated": 1e-10,
+    # Where it adds 1e-8 to a divisor or a radius, or propagates by single precision all the same.
+    "ptyrad offset": 2e-7,
+    # The intensity and its gradients as PtyRAD runs, in single precision: 6e-7.
+    "ptyrad single": 5e-6,
+    # Where it fits the thickness it makes that phase in single precision, good to 2e-4 rad; what
+    # it propagates further than a slice is as good at best. It finds 6e-4.
+    "ptyrad thickness": 2e-3,
     # What thousands of steps of an iteration leave, whose error falls as one over their number.
     "converged": 1e-3,
     # A modulation at the frequencies of a raster of 12 x 12 positions: what the soft border of the
@@ -65,6 +84,12 @@ BOUNDS = {
     "tiles": 1e-3,
     # The losses of a few iterations of such fits: what differs are voxels that hardly matter.
     "tiles losses": 2e-5,
+    # Patterns of a crystal, as 2-norms, against those from a window that cuts through cells: where
+    # the wave meets the seam it has 1e-3 to 1e-2 of its amplitude left; it finds 3e-3.
+    "window": 1e-2,
+    # What a simulation holds for each position, beside a pattern of 32 x 32 pixels in float32: its
+    # place on several grids and the heap's fragments; it finds 0.01.
+    "per position": 0.1,
     # An estimate of memory that is right within a factor of two.
     "memory": 2.0,
 }

@@ -83,7 +83,8 @@ class PlainLoop:
 
     def __post_init__(self) -> None:
         model = self.run.model
-        self.free = [t.detach().clone().requires_grad_() for t in model.unknowns.values()]
+        names = ("amplitude", "phase", "probe", "positions")
+        self.free = [model.unknowns[name].detach().clone().requires_grad_() for name in names]
         rates = [{"params": [t], "lr": 5e-4} for t in self.free]
         self.optimiser = torch.optim.Adam(rates)
         patterns = self.run.measurements.patterns

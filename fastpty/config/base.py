@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import types
 import typing
+from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import InitErrorDetails
 
 __all__ = [
     "Iteration",
@@ -15,7 +24,9 @@ __all__ = [
     "Section",
     "Switchable",
     "item_sections_of",
+    "refuse",
     "sections_of",
+    "variants_of",
 ]
 
 NonNegative = Annotated[float, Field(ge=0)]
@@ -37,6 +48,15 @@ def item_sections_of(annotation: Any) -> list[type[BaseModel]]:
     if typing.get_origin(annotation) is list:
         return sections_of(typing.get_args(annotation)[0])
     return []
+
+
+def variants_of(annotation: Any) -> dict[str, type[BaseModel]]:
+    """The sections that the items of a list may hold, by the ``step`` that tells them apart; none
+    where all items are of one kind."""
+    sections = item_sections_of(annotation)
+    if len(sections) < 2:
+        return {}
+    return {str(section.model_fields["step"].default): section for section in sections}
 
 
 class Section(BaseModel):
@@ -77,3 +97,18 @@ def _holds_bool(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return any(_holds_bool(item) for item in value)
     return isinstance(value, bool)
+
+
+def refuse(faults: Mapping[tuple[str | int, ...], tuple[str, Any]]) -> None:
+    """Findings in places that the schema does not know, as pydantic reports its own.
+
+    Parameters
+    ----------
+    faults : place -> (what is wrong, the value found); none raises nothing.
+    """
+    if faults:
+        details: list[InitErrorDetails] = [
+            {"type": "value_error", "loc": place, "input": value, "ctx": {"error": text}}
+            for place, (text, value) in faults.items()
+        ]
+        raise ValidationError.from_exception_data("config", details)

@@ -134,7 +134,7 @@ class BeamConfig(Section):
 
 
 class CalibrationConfig(Section):
-    """The detector's scale: exactly one field."""
+    """The detector's scale: exactly one number, and which detector it is of."""
 
     pixel_size: Positive | tuple[Positive, Positive] | None = Field(
         None, description="object pixel, Angstrom; one number or [y, x]"
@@ -144,12 +144,16 @@ class CalibrationConfig(Section):
     disc_radius_px: Positive | Literal["fit"] | None = Field(
         None, description="bright-field disc radius, detector pixels, or fit (from the data)"
     )
+    of: Literal["recorded", "preprocessed"] = Field(
+        "recorded", description="the detector that the number describes: before or after preprocess"
+    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> CalibrationConfig:
-        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        numbers = [name for name in type(self).model_fields if name != "of"]
+        given = [name for name in numbers if getattr(self, name) is not None]
         if len(given) != 1:
-            names = ", ".join(type(self).model_fields)
+            names = ", ".join(numbers)
             found = " and ".join(given) or "none"
             raise ValueError(f"give exactly one of {names}; found {found}")
         return self
@@ -171,6 +175,9 @@ class ScanConfig(Section):
     rotation_deg: float = Field(0.0, description="rotation of the scan on the detector, degrees")
     affine: tuple[tuple[float, float], tuple[float, float]] = Field(
         ((1.0, 0.0), (0.0, 1.0)), description="matrix on (y, x), applied before the rotation"
+    )
+    jitter_px: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="std of random displacements of the start, px; against raster artefacts"
     )
 
     @model_validator(mode="after")

@@ -90,32 +90,34 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def apply_overrides(content: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Set fields by ``section.field=value``; values are YAML.
+    """Set fields by ``section.field=value``, items of lists by their number; values are YAML.
 
     Raises
     ------
-    ConfigError : an override without ``=``, or one that steps into a plain value.
+    ConfigError : an override without ``=``, or one that steps into a plain value or beyond the end
+        of a list.
     """
     result: dict[str, Any] = _copy(content)
     for item in overrides:
         key, separator, text = item.partition("=")
         if not separator or not key.strip():
             raise ConfigError("--set", f"must look like section.field=value, got {item!r}.")
-        target = result
         parts = [part.strip() for part in key.split(".")]
         if not all(parts):
             raise ConfigError("--set", f"{key.strip()!r} has an empty name between its dots.")
+        target: Any = result
         for depth, part in enumerate(parts[:-1], 1):
-            inner = target.get(part)
+            place = _place(target, part, parts[: depth - 1])
+            inner = target[place] if isinstance(target, list) else target.get(place)
             if inner is None or isinstance(inner, bool):
-                inner = target[part] = {}
-            if not isinstance(inner, dict):
+                inner = target[place] = {}
+            if not isinstance(inner, dict | list):
                 raise ConfigError(
                     "--set", f"{'.'.join(parts[:depth])} is {inner!r}, which has no fields."
                 )
             target = inner
         try:
-            target[parts[-1]] = parse_value(text)
+            target[_place(target, parts[-1], parts[:-1])] = parse_value(text)
         except yaml.YAMLError as error:
             raise ConfigError("--set", f"the value of {item!r} is not valid YAML.") from error
     return result
@@ -157,5 +159,20 @@ def resolve_path(field: str, path: str, folder: Path) -> Path:
     return folder / expanded
 
 
+def _place(target: dict[str, Any] | list[Any], part: str, above: Sequence[str]) -> Any:
+    """The key or, in a list, the index that ``part`` stands for."""
+    if isinstance(target, dict):
+        return part
+    if not part.isdigit() or int(part) >= len(target):
+        raise ConfigError(
+            "--set",
+            f"{'.'.join(above)} is a list of {len(target)}, whose items are named by their number "
+            f"from 0; found {part!r}.",
+        )
+    return int(part)
+
+
 def _copy(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_copy(item) for item in value]
     return {k: _copy(v) for k, v in value.items()} if isinstance(value, Mapping) else value

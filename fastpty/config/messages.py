@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from fastpty.config.base import item_sections_of, sections_of
+from fastpty.config.base import item_sections_of, sections_of, variants_of
 
 __all__ = ["describe", "unknown_key"]
 
@@ -76,8 +76,9 @@ def _message(model: type[BaseModel], field: tuple[str, ...], group: list[Any]) -
         return _expectation(model, field, " or ".join(kinds), value)
     if kind in _BOUNDS:
         return _expectation(model, field, _filled(_BOUNDS[kind], finding), value)
-    if kind in ("model_type", "model_attributes_type"):
-        return _no_mapping(model, field, value)
+    if kind.startswith(("model_", "union_tag_")):
+        other = _no_mapping if kind.startswith("model_") else _no_variant
+        return other(model, field, value)
     if kind == "extra_forbidden":
         return unknown_key(field[-1], _field_names(model, field[:-1]))
     if kind in _FIXED:
@@ -116,17 +117,30 @@ def _no_mapping(model: type[BaseModel], field: tuple[str, ...], value: object) -
     return f"must be a mapping with the fields {fields}; found {value!r}."
 
 
+def _no_variant(model: type[BaseModel], field: tuple[str, ...], value: object) -> str:
+    """Of an item of a list whose items differ by their ``step``."""
+    info = _field_info(model, field)
+    known = list(variants_of(info.annotation)) if info else []
+    if isinstance(value, Mapping) and "step" in value:
+        return f"step {value['step']!r} is unknown. {_hint(str(value['step']), known)}"
+    return f"must be a mapping with the field step, a name; found {value!r}. {_hint('', known)}"
+
+
 def unknown_key(key: str, known: Sequence[str]) -> str:
     """That a key is none of those that are known: the one that it resembles, or all."""
-    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
-    return f"unknown key. {hint}"
+    return f"unknown key. {_hint(key, known)}"
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
 
 
 def _walk(model: type[BaseModel], location: Sequence[int | str]) -> Iterator[str]:
     """The location without pydantic's own additions (the union members that it tried)."""
     current: type[BaseModel] | None = model
     item: type[BaseModel] | None = None  # the section that each item of a list holds
+    variants: dict[str, type[BaseModel]] = {}  # those of a list whose items differ
     free = False  # inside a mapping whose keys the user chooses
     for part in location:
         name = str(part)
@@ -138,8 +152,12 @@ def _walk(model: type[BaseModel], location: Sequence[int | str]) -> Iterator[str
             field = current.model_fields.get(name)
             annotation = field.annotation if field else None
             current = next(iter(sections_of(annotation)), None)
-            item = next(iter(item_sections_of(annotation)), None)
+            variants = variants_of(annotation)
+            item = None if variants else next(iter(item_sections_of(annotation)), None)
             free = typing.get_origin(annotation) in (dict, Mapping)
+        elif name in variants:
+            yield name
+            current, variants = variants[name], {}
         elif isinstance(part, int) or (free and name != "[key]"):
             yield name
             current, item = item, None
@@ -148,26 +166,30 @@ def _walk(model: type[BaseModel], location: Sequence[int | str]) -> Iterator[str
 def _field_info(model: type[BaseModel], path: Sequence[str]) -> FieldInfo | None:
     """The field, or for a place inside a list or mapping the field that holds it."""
     info: FieldInfo | None = None
-    current: type[BaseModel] | None = model
-    for part in path:
-        if part.isdigit():  # an item of the list that was the last part
-            continue
-        if current is None:
-            break
-        info = current.model_fields.get(part)
-        current = _inner(info)
+    for section, part in _sections_along(model, path):
+        info = section.model_fields.get(part) if section is not None else info
     return info
 
 
 def _field_names(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """The fields of the section at the end of the path."""
+    *_, (section, _) = _sections_along(model, [*path, ""])
+    return list(section.model_fields) if section is not None else []
+
+
+def _sections_along(
+    model: type[BaseModel], path: Sequence[str]
+) -> Iterator[tuple[type[BaseModel] | None, str]]:
+    """(section, field) for each part of the path; None below a plain field."""
     current: type[BaseModel] | None = model
+    variants: dict[str, type[BaseModel]] = {}
     for part in path:
-        if current is not None and not part.isdigit():
-            current = _inner(current.model_fields.get(part))
-    return list(current.model_fields) if current is not None else []
-
-
-def _inner(field: FieldInfo | None) -> type[BaseModel] | None:
-    """The section that a field, or each of its items, may hold."""
-    annotation = field.annotation if field else None
-    return next(iter(sections_of(annotation) or item_sections_of(annotation)), None)
+        if part in variants:  # the kind of the item, which pydantic puts behind its number
+            current, variants = variants[part], {}
+        elif not part.isdigit():  # an item of the list that was the last part
+            yield current, part
+            field = current.model_fields.get(part) if current is not None else None
+            annotation = field.annotation if field else None
+            variants = variants_of(annotation)
+            inner = sections_of(annotation) or item_sections_of(annotation)
+            current = None if variants else next(iter(inner), None)

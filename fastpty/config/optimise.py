@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_core import InitErrorDetails
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from fastpty.config.base import Iteration, Section
+from fastpty.config.base import Iteration, Section, refuse
 from fastpty.config.optimisers import OptimiserName, option_faults, options_of
 from fastpty.config.schedule import ScheduleConfig
 
 __all__ = [
+    "FULL_BATCH",
+    "UNKNOWNS",
+    "FixedParameterConfig",
     "OptimiseConfig",
     "OptimiserConfig",
     "ParameterConfig",
@@ -24,7 +25,20 @@ __all__ = [
 # float32 overflows in the end.
 LearningRate = Annotated[float, Field(ge=0, le=1e3)]
 
-_UNKNOWNS = ("amplitude", "phase", "probe", "positions")
+UNKNOWNS = (
+    "amplitude",
+    "phase",
+    "probe",
+    "positions",
+    "tilt",
+    "thickness",
+    "occupancy",
+    "aberrations",
+)
+"""All that a fit can move; a model may have only some of them."""
+
+FULL_BATCH = "LBFGS"
+"""The optimiser whose steps come from all patterns at once."""
 
 # Up to this ratio of the two rates at which Adam forgets, a tile that was left alone catches up to
 # within a thousandth of what it has missed (docs/derivations/adam_step.md).
@@ -59,7 +73,7 @@ class OptimiserConfig(Section):
     @model_validator(mode="after")
     def _options_are_torchs(self) -> OptimiserConfig:
         faults = option_faults(self.name, self.options, beside=["name"])
-        _refuse({(key,): (text, self.options[key]) for key, text in faults.items()})
+        refuse({(key,): (text, self.options[key]) for key, text in faults.items()})
         return self
 
 
@@ -79,6 +93,12 @@ class ProbeParameterConfig(ParameterConfig):
     """The probe modes: patterns are scaled so that the brightest mean pixel is 1."""
 
     lr: LearningRate = Field(1e-4, description="learning rate; 0 keeps it fixed")
+
+
+class FixedParameterConfig(ParameterConfig):
+    """An unknown that is fixed unless its learning rate is given."""
+
+    lr: LearningRate = Field(0.0, description="learning rate; 0 keeps it fixed")
 
 
 class OptimiseConfig(Section):
@@ -111,6 +131,19 @@ class OptimiseConfig(Section):
     positions: ParameterConfig = Field(
         default_factory=ParameterConfig, description="scan positions, px"
     )
+    tilt: FixedParameterConfig = Field(
+        default_factory=FixedParameterConfig, description="crystal tilt, mrad"
+    )
+    thickness: FixedParameterConfig = Field(
+        default_factory=FixedParameterConfig, description="distance between slices, Angstrom"
+    )
+    occupancy: FixedParameterConfig = Field(
+        default_factory=FixedParameterConfig, description="weights of the object modes"
+    )
+    aberrations: FixedParameterConfig = Field(
+        default_factory=FixedParameterConfig,
+        description="those of probe.aberrations, rad at the aperture's edge",
+    )
 
     def parameter(self, name: str) -> ParameterConfig:
         """The section of an unknown, by its name."""
@@ -141,13 +174,13 @@ class OptimiseConfig(Section):
 
     @model_validator(mode="after")
     def _options_are_torchs(self) -> OptimiseConfig:
-        found: dict[tuple[str, ...], tuple[str, Any]] = {}
-        for name in _UNKNOWNS:
+        found: dict[tuple[str | int, ...], tuple[str, Any]] = {}
+        for name in UNKNOWNS:
             own = self.parameter(name).options
             faults = option_faults(self.optimiser.name, own, common=self.optimiser.options)
             for key, text in faults.items():
                 found[name, "options", key] = (text, own[key])
-        _refuse(found)
+        refuse(found)
         return self
 
     @model_validator(mode="after")
@@ -165,7 +198,7 @@ class OptimiseConfig(Section):
                 "optimiser.name = Adafactor takes real numbers only, and the probe is complex; "
                 "use another, or keep the probe fixed by probe.lr = 0"
             )
-        scheduled = [name for name in _UNKNOWNS if not self.schedule_for(name).constant]
+        scheduled = [name for name in UNKNOWNS if not self.schedule_for(name).constant]
         if chosen == "Rprop" and scheduled:
             raise ValueError(
                 "optimiser.name = Rprop finds the size of its steps itself, from lr at the first "
@@ -174,26 +207,44 @@ class OptimiseConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _decays_end(self) -> OptimiseConfig:
-        self.schedule = self.schedule.ending(self.iterations)
-        for name in _UNKNOWNS:
-            section = self.parameter(name)
-            if section.schedule is not None:
-                ending = section.schedule.ending(self.iterations)
-                setattr(self, name, section.model_copy(update={"schedule": ending}))
+    def _full_batch_suits(self) -> OptimiseConfig:
+        if self.optimiser.name != FULL_BATCH:
+            return self
+        start = f"optimiser.name = {FULL_BATCH}"
+        if self.accumulate > 1:
+            raise ValueError(
+                f"{start} adds the gradients of all batches up, so that accumulate = "
+                f"{self.accumulate} would do nothing; remove it"
+            )
+        scheduled = [name for name in UNKNOWNS if not self.schedule_for(name).constant]
+        if scheduled:
+            raise ValueError(
+                f"{start} finds the length of its steps itself, and lr is the scale of an unknown "
+                f"beside the others, so that a schedule (of {', '.join(scheduled)}) has no "
+                "meaning; remove it"
+            )
+        if self.occupancy.lr > 0:
+            raise ValueError(
+                f"{start} knows no bounds, and the weights of object modes must not fall below 0; "
+                "keep them fixed by occupancy.lr = 0"
+            )
+        for name in UNKNOWNS:
+            if self.parameter(name).options:
+                raise ValueError(
+                    f"{start} moves all unknowns together, so that {name}.options have no meaning; "
+                    "put them beside optimiser.name"
+                )
         return self
 
-
-def _refuse(faults: Mapping[tuple[str, ...], tuple[str, Any]]) -> None:
-    """Findings in places that the schema does not know, as pydantic reports its own.
-
-    Parameters
-    ----------
-    faults : place -> (what is wrong, the value found); none raises nothing.
-    """
-    if faults:
-        details: list[InitErrorDetails] = [
-            {"type": "value_error", "loc": place, "input": value, "ctx": {"error": text}}
-            for place, (text, value) in faults.items()
-        ]
-        raise ValidationError.from_exception_data("optimise", details)
+    def ending(self, iterations: int) -> OptimiseConfig:
+        """A copy for so many iterations, whose schedules say themselves when their decay ends."""
+        update: dict[str, Any] = {
+            "iterations": iterations,
+            "schedule": self.schedule.ending(iterations),
+        }
+        for name in UNKNOWNS:
+            section = self.parameter(name)
+            if section.schedule is not None:
+                ending = section.schedule.ending(iterations)
+                update[name] = section.model_copy(update={"schedule": ending})
+        return self.model_copy(update=update)

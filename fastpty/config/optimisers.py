@@ -21,6 +21,7 @@ OptimiserName = Literal[
     "AdamW",
     "Adamax",
     "ASGD",
+    "LBFGS",
     "NAdam",
     "RAdam",
     "RMSprop",
@@ -29,10 +30,16 @@ OptimiserName = Literal[
 ]
 
 # Arguments of torch's that are no options: rates have fields of their own, how a step is computed
-# is the engine's choice, and a misfit is not to be made larger.
+# is the engine's choice, and a misfit is not to be made larger. Nor are the bounds of L-BFGS, which
+# are absolute numbers, whatever the scale of the unknowns.
 _NOT_OFFERED = frozenset(
-    ("params", "lr", "foreach", "fused", "capturable", "differentiable", "maximize")
+    (
+        *("params", "lr", "foreach", "fused", "capturable", "differentiable", "maximize"),
+        *("max_iter", "max_eval", "tolerance_grad", "tolerance_change", "line_search_fn"),
+    )
 )
+# Options that count something.
+_COUNTS = frozenset(("history_size",))
 
 
 def options_of(name: str) -> dict[str, Any]:
@@ -68,6 +75,8 @@ def option_faults(
     for key, value in options.items():
         if key not in known:
             faults[key] = unknown_key(key, [*beside, *known])
+        elif key in _COUNTS and not _is_count(value):
+            faults[key] = f"must be a whole number, at least 1; found {value!r}"
         elif not _alike(value, known[key]):
             faults[key] = f"must be {_kind(known[key])}; found {value!r}"
     common = common or {}
@@ -89,6 +98,10 @@ def _alike(value: Any, default: Any) -> bool:
     if value is None:
         return default is None
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def _kind(default: Any) -> str:

@@ -7,8 +7,12 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from fastpty.config.base import Section
+from fastpty.config.convergence import ConvergenceConfig
 from fastpty.config.data import BeamConfig, CalibrationConfig, DataConfig, ScanConfig
-from fastpty.config.model import DetectorConfig, ObjectConfig, ProbeConfig
+from fastpty.config.model import DetectorConfig, ObjectConfig, ProbeConfig, StartConfig
+from fastpty.config.optimise import UNKNOWNS
+from fastpty.config.plan import Stage, StageConfig, resolve_stages, with_ends
+from fastpty.config.preprocess import StepConfig
 from fastpty.config.solve import ConstraintsConfig, LossConfig, OptimiseConfig, OutputConfig
 
 __all__ = ["ReconConfig"]
@@ -23,11 +27,15 @@ class ReconConfig(Section):
 
     units: Literal["angstrom", "pixel"] = Field("angstrom", description="of lengths in this file")
     data: DataConfig = Field(description="the recorded patterns")
+    preprocess: list[StepConfig] = Field(
+        [], description="steps on the recorded data, in this order, each with its name: {step: ...}"
+    )
     beam: BeamConfig | None = Field(None, description="the electron probe")
     calibration: CalibrationConfig | None = Field(None, description="the detector's scale")
     scan: ScanConfig = Field(description="the scan positions")
     object: ObjectConfig = Field(default_factory=ObjectConfig, description="the specimen")
     probe: ProbeConfig = Field(default_factory=ProbeConfig, description="the illumination")
+    start: StartConfig | None = Field(None, description="an earlier reconstruction to begin with")
     detector: DetectorConfig = Field(
         default_factory=DetectorConfig, description="between the intensity and the counts"
     )
@@ -36,12 +44,40 @@ class ReconConfig(Section):
         default_factory=ConstraintsConfig, description="applied at the end of an iteration"
     )
     optimise: OptimiseConfig = Field(default_factory=OptimiseConfig, description="how")
+    convergence: ConvergenceConfig = Field(
+        default_factory=ConvergenceConfig, description="when a stage may end early"
+    )
+    plan: list[StageConfig] = Field(
+        [],
+        description="stages, one after the other: {name, iterations, scan, optimise, loss, "
+        "constraints}; []: one",
+    )
     output: OutputConfig = Field(default_factory=OutputConfig, description="what is written")
     truth: str | None = Field(
         None, description="simulated data file; phase and positions are compared with its truth"
     )
     seed: int = Field(0, description="of the shuffling; the same seed repeats the same run")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda if there is one")
+
+    @property
+    def stages(self) -> list[Stage]:
+        """The stages of the run, whole: those of the plan, or the one that the sections are."""
+        return resolve_stages(self.plan, self.optimise, self.loss, self.constraints)
+
+    @property
+    def iterations(self) -> int:
+        """Of all stages, if none ends early."""
+        return sum(stage.iterations for stage in self.stages)
+
+    @model_validator(mode="after")
+    def _decays_end(self) -> ReconConfig:
+        """First of all, as it finds what is wrong with a stage."""
+        stages = self.stages
+        if self.plan:
+            self.plan = [with_ends(*pair) for pair in zip(self.plan, stages, strict=True)]
+        else:
+            self.optimise = self.optimise.ending(self.optimise.iterations)
+        return self
 
     @model_validator(mode="after")
     def _units_agree(self) -> ReconConfig:
@@ -57,12 +93,48 @@ class ReconConfig(Section):
             raise ValueError("probe.start is needed with units: pixel (there is no beam section)")
         if self.object.slices > 1:
             raise ValueError(f"object.slices = {self.object.slices} needs units: angstrom")
-        support = self.constraints.probe_support
-        if support is not None and support.z_range is not None:
+        for stage in self.stages:
+            support = stage.constraints.probe_support
+            if support is not None and support.z_range is not None:
+                raise ValueError(
+                    f"{stage.field}constraints.probe_support.z_range must be null with units: "
+                    "pixel (there is no wavelength to seek the focus with)"
+                )
+        if self.probe.aberrations:
             raise ValueError(
-                "constraints.probe_support.z_range must be null with units: pixel (there is no "
-                "wavelength to seek the focus with)"
+                "probe.aberrations has no meaning with units: pixel (there is no aperture); "
+                "remove it"
             )
         if self.scan.positions is not None and self.scan.positions.unit != "pixel":
             raise ValueError("scan.positions.unit must be pixel with units: pixel")
         return self
+
+    def moves(self, unknown: str) -> bool:
+        """Whether the run moves an unknown at any time."""
+        return any(stage.optimise.parameter(unknown).lr > 0 for stage in self.stages)
+
+    @model_validator(mode="after")
+    def _what_moves_exists(self) -> ReconConfig:
+        for stage in self.stages:
+            for unknown in UNKNOWNS:
+                lr = stage.optimise.parameter(unknown).lr
+                if lr > 0 and (reason := self._missing(unknown)):
+                    raise ValueError(
+                        f"{stage.field}optimise.{unknown}.lr = {lr:g} would do nothing: {reason}"
+                    )
+            if stage.constraints.smooth_tilt is not None and self.object.tilt_per != "position":
+                raise ValueError(
+                    f"{stage.field}constraints.smooth_tilt would do nothing: object.tilt_per is "
+                    "scan; set it to position, or switch the constraint off"
+                )
+        return self
+
+    def _missing(self, unknown: str) -> str:
+        """Why the model has no such unknown; empty if it has."""
+        if unknown in ("tilt", "thickness") and self.object.slices == 1:
+            return f"a single slice (object.slices = 1) is never propagated, and has no {unknown}"
+        if unknown == "occupancy" and self.object.modes == 1:
+            return "a single object mode (object.modes = 1) has the whole weight"
+        if unknown == "aberrations" and not self.probe.aberrations:
+            return "probe.aberrations names none"
+        return ""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from fastpty.config.base import Section
 from fastpty.config.constraints import (
@@ -23,12 +23,14 @@ from fastpty.config.loss import (
     SparseLossConfig,
 )
 from fastpty.config.optimise import (
+    FixedParameterConfig,
     OptimiseConfig,
     OptimiserConfig,
     ParameterConfig,
     ProbeParameterConfig,
 )
 from fastpty.config.schedule import ScheduleConfig
+from fastpty.config.tiff import TiffConfig
 
 __all__ = [
     "AmplitudeClampConfig",
@@ -36,6 +38,7 @@ __all__ = [
     "BlurZConfig",
     "ConstraintConfig",
     "ConstraintsConfig",
+    "FixedParameterConfig",
     "GaussianLossConfig",
     "LossConfig",
     "OptimiseConfig",
@@ -48,6 +51,7 @@ __all__ = [
     "ScheduleConfig",
     "SimilarityLossConfig",
     "SparseLossConfig",
+    "TiffConfig",
 ]
 
 
@@ -68,3 +72,13 @@ class OutputConfig(Section):
         4, description="patterns in a snapshot, spread over the scan"
     )
     figures: bool = Field(True, description="draw the standard figures (needs matplotlib)")
+    tiff: TiffConfig | None = Field(
+        None, description="on, or in part: images for other programs (needs tifffile)"
+    )
+
+    @field_validator("tiff", mode="before")
+    @classmethod
+    def _switch(cls, value: Any) -> Any:
+        if value is True:
+            return {}
+        return None if value is False else value

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from fastpty.config.base import sections_of
+from fastpty.config.base import sections_of, variants_of
 from fastpty.config.load import parse_value
 
 __all__ = ["MISSING", "inline", "write_template"]
@@ -29,7 +29,8 @@ def write_template(model: type[BaseModel], values: Mapping[str, Any], title: str
     ----------
     values : nested; goes before the defaults. ``MISSING`` asks the user to fill the field in.
 
-    Fields that are null by default are commented out, a section with all of its fields.
+    Fields that are null by default are commented out, a section with all of its fields. Below an
+    empty list stands each kind of item that it may hold, commented out.
     """
     lines = [f"# {line}".rstrip() for line in title.splitlines()]
     for name, field in model.model_fields.items():
@@ -51,12 +52,24 @@ def _field(name: str, field: FieldInfo, value: Any, indent: str) -> list[str]:
         if value is None:
             return [_line(f"{indent}# {name}:", comment)]
         text = "" if value is PydanticUndefined else f" {inline(value)}"
-        return [_line(f"{indent}{name}:{text}", comment)]
+        lines = [_line(f"{indent}{name}:{text}", comment)]
+        for kind in variants_of(field.annotation).values() if value == [] else ():
+            lines += _item(kind, indent)
+        return lines
     given = isinstance(value, Mapping)
     lines = [_line(f"{indent}{'' if given else '# '}{name}:", comment)]
     for inner, inner_field in section.model_fields.items():
         inner_value = value.get(inner, PydanticUndefined) if given else PydanticUndefined
         lines += _field(inner, inner_field, inner_value, indent + ("  " if given else "#   "))
+    return lines
+
+
+def _item(kind: type[BaseModel], indent: str) -> list[str]:
+    """An item of a list, as it would stand there."""
+    (first, title), *others = kind.model_fields.items()
+    lines = [_line(f"{indent}# - {first}: {title.default}", title.description or "")]
+    for name, field in others:
+        lines += _field(name, field, PydanticUndefined, f"{indent}#   ")
     return lines
 
 

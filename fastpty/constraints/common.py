@@ -9,13 +9,22 @@ import torch
 from fastpty.model import Model
 from fastpty.optics import propagator
 
-__all__ = ["gaussian_blur", "propagated", "round_edge", "volumes"]
+__all__ = ["gaussian_blur", "norm", "propagated", "round_edge", "volumes"]
 
 
 def volumes(model: Model, of: str) -> list[torch.Tensor]:
     """The object's tensors [No, Nz, Y, X] that ``of`` (both, amplitude, phase) names."""
     named = {"amplitude": [model.amplitude], "phase": [model.phase]}
     return named.get(of, [model.amplitude, model.phase])
+
+
+def norm(tensor: torch.Tensor) -> torch.Tensor:
+    """2-norm in double precision; axis by axis, which is the same for any number of threads."""
+    squares = torch.view_as_real(tensor) if tensor.is_complex() else tensor
+    squares = squares.square()
+    while squares.ndim:
+        squares = squares.sum(dim=-1, dtype=torch.float64)
+    return squares.sqrt()
 
 
 def gaussian_blur(

@@ -18,7 +18,8 @@ def recentre_depth(model: Model, config: RecentreDepthConfig) -> None:
 
     The centre of mass along z of the positive phases above the percentile is moved to
     (Nz - 1) / 2, by ``scale`` of the way and no more than ``max_shift``, through a Fourier shift
-    by s slices that wraps round; the probe is propagated by -s times the slices' distance. PtyRAD:
+    by s slices that wraps round; the probe is propagated by -s times the slices' mean distance, at
+    the mean tilt. PtyRAD:
     ``obj_z_recenter``, which shifts a exp(i phi) instead of a and phi, and so wraps the phase.
     A single slice, or an object without positive phase, stays.
     """
@@ -30,7 +31,8 @@ def recentre_depth(model: Model, config: RecentreDepthConfig) -> None:
     for volume in (model.amplitude, model.phase):
         volume.copy_(torch.einsum("zw,nwyx->nzyx", matrix, volume))
     tilt = None if model.tilt is None else model.tilt.mean(dim=0, keepdim=True)
-    model.probe.copy_(propagated(model, model.probe, -shift * model.thickness, tilt))
+    distance = -shift * model.thickness.mean(dtype=torch.float64)
+    model.probe.copy_(propagated(model, model.probe, distance, tilt))
 
 
 def _shift_matrix(slices: int, shift: torch.Tensor) -> torch.Tensor:

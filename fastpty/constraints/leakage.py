@@ -49,7 +49,7 @@ def leakage(model: Model, orders: int = 1) -> dict[str, float]:
         Missing where the scan is no raster or its frequencies are beyond the object's grid.
     """
     weight = illumination(model)
-    amplitude, phase = (v.mean(dim=0, dtype=torch.float64) for v in (model.amplitude, model.phase))
+    amplitude, phase = _mean_mode(model, model.amplitude), _mean_mode(model, model.phase)
     slope = _slopes(phase, weight).sum(dim=0)
     window = torch.tensor(model.probe.shape[-2:], dtype=torch.float64, device=slope.device)
     values = {
@@ -77,10 +77,10 @@ def remove_leakage(model: Model, config: RemoveLeakageConfig) -> None:
     """
     weight = illumination(model)
     if config.amplitude:
-        mean = _mean(model.amplitude.mean(dim=0, dtype=torch.float64), weight)
+        mean = _mean(_mean_mode(model, model.amplitude), weight)
         model.amplitude.div_(mean[:, None, None].to(model.amplitude.dtype))
         model.probe.mul_(mean.prod().to(model.amplitude.dtype))
-    phase = model.phase.mean(dim=0, dtype=torch.float64)
+    phase = _mean_mode(model, model.phase)
     if config.phase:
         mean = _mean(phase, weight)
         model.phase.sub_(mean[:, None, None].to(model.phase.dtype))
@@ -113,6 +113,17 @@ def illumination(model: Model) -> torch.Tensor:
     spectrum = torch.fft.rfft2(hits.reshape(y, x)) * torch.fft.rfft2(power, s=(y, x))
     weight: torch.Tensor = torch.fft.irfft2(spectrum, s=(y, x)).clamp(min=0)
     return weight / weight.sum()
+
+
+def _mean_mode(model: Model, volume: torch.Tensor) -> torch.Tensor:
+    """[Nz, Y, X] double of [No, Nz, Y, X]: the object modes count by their occupancy."""
+    if model.occupancy is None:
+        return volume.mean(dim=0, dtype=torch.float64)
+    weight = model.occupancy.double() / model.occupancy.sum()
+    mean = torch.zeros_like(volume[0], dtype=torch.float64)
+    for share, mode in zip(weight, volume, strict=True):
+        mean += share * mode
+    return mean
 
 
 def _mean(planes: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -29,7 +30,7 @@ from fastpty.constraints.variation import total_variation_xy, total_variation_z
 from fastpty.errors import ConfigError
 from fastpty.model import Model
 
-__all__ = ["CONSTRAINTS", "apply_constraints"]
+__all__ = ["ACTS_ON", "CONSTRAINTS", "apply_constraints"]
 
 CONSTRAINTS: dict[str, Callable[[Model, Any], None]] = {
     "probe_aperture": probe_aperture,
@@ -53,6 +54,31 @@ CONSTRAINTS: dict[str, Callable[[Model, Any], None]] = {
     "smooth_tilt": smooth_tilt,
 }
 
+_OBJECT = ("amplitude", "phase")
+
+ACTS_ON: dict[str, tuple[str, ...]] = {
+    "probe_aperture": ("probe",),
+    "probe_support": ("probe",),
+    "orthogonal_modes": ("probe",),
+    "probe_power": ("probe",),
+    "blur_xy": _OBJECT,
+    "blur_z": _OBJECT,
+    "lowpass_xy": _OBJECT,
+    "missing_wedge": _OBJECT,
+    "sparse_dct": _OBJECT,
+    "total_variation_xy": _OBJECT,
+    "total_variation_z": _OBJECT,
+    "remove_leakage": (*_OBJECT, "probe"),
+    "complex_ratio": _OBJECT,
+    "mirrored_amplitude": ("amplitude",),
+    "recentre_depth": (*_OBJECT, "probe"),
+    "amplitude_clamp": ("amplitude",),
+    "positive_phase": ("phase",),
+    "recentre_positions": ("positions",),
+    "smooth_tilt": ("tilt",),
+}
+"""The unknowns that each may change."""
+
 
 def _acts(config: ConstraintConfig, iteration: int) -> bool:
     if iteration < config.start or (config.stop is not None and iteration > config.stop):
@@ -61,20 +87,42 @@ def _acts(config: ConstraintConfig, iteration: int) -> bool:
 
 
 @torch.no_grad()
-def apply_constraints(model: Model, config: ConstraintsConfig, iteration: int) -> None:
+def apply_constraints(
+    model: Model, config: ConstraintsConfig, iteration: int
+) -> dict[str, torch.Tensor]:
     """Apply, in place, those that are on and due after this iteration (counted from 1).
+
+    Returns
+    -------
+    By ``<constraint>/<unknown>`` how much it changed what it acts on: |x' - x| / |x| with 2-norms,
+    a scalar on the model's device.
 
     Raises
     ------
     ConfigError : a custom constraint has put another tensor in the place of an unknown.
     """
+    changes: dict[str, torch.Tensor] = {}
+
+    def apply(name: str, unknowns: Iterable[str], action: Callable[[], None]) -> None:
+        tensors = {u: model.unknowns[u] for u in unknowns if u in model.unknowns}
+        before = {unknown: tensor.clone() for unknown, tensor in tensors.items()}
+        action()
+        for unknown, tensor in tensors.items():
+            size = before[unknown].norm()
+            changes[f"{name}/{unknown}"] = before[unknown].sub_(tensor).norm() / size
+
     for name, constraint in CONSTRAINTS.items():
         section: ConstraintConfig | None = getattr(config, name)
         if section is not None and _acts(section, iteration):
-            constraint(model, section)
+            of = getattr(section, "of", "both")
+            unknowns = ACTS_ON[name] if of == "both" else (of,)
+            apply(name, unknowns, partial(constraint, model, section))
     for index, entry in enumerate(config.custom):
         if _acts(entry, iteration):
-            _apply_custom(model, entry, f"constraints.custom.{index}.call")
+            field = f"constraints.custom.{index}.call"
+            action = partial(_apply_custom, model, entry, field)
+            apply(f"custom.{index}", model.unknowns, action)
+    return changes
 
 
 def _apply_custom(model: Model, entry: CustomConstraintConfig, field: str) -> None:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from fastpty.config.optimise import OptimiseConfig
 from fastpty.config.solve import LossConfig
-from fastpty.engines.grouping import batch_order
 from fastpty.loss import object_reach
 from fastpty.model import Model
 from fastpty.ops.adam_step import (
@@ -164,10 +163,15 @@ def touched_share(
 
 
 def choose_tiling(
-    config: OptimiseConfig, loss: LossConfig, model: Model, seed: int
+    config: OptimiseConfig, loss: LossConfig, model: Model, order: NDArray[np.int64]
 ) -> Tiling | None:
     """How the config wants the object stepped by tiles, or, by itself, where that is less work;
-    None for not at all."""
+    None for not at all.
+
+    Parameters
+    ----------
+    order : positions of an iteration, batch by batch.
+    """
     names = tuple(n for n in ("amplitude", "phase") if config.why_not_by_tiles(n) is None)
     if config.tiles is False or not names:
         return None
@@ -175,10 +179,6 @@ def choose_tiling(
     tiling = Tiling(names, window, object_reach(loss))
     if config.tiles is True:
         return tiling
-    generator = np.random.default_rng([seed, 1])  # the first iteration's
-    order = batch_order(
-        config.grouping, model.positions_start, config.batch_size, generator, model.scan_shape
-    )
     together = config.batch_size * config.accumulate
     steps = [order[at : at + together] for at in range(0, len(order), together)]
     some = steps[:: -(-len(steps) // _SAMPLE)]

@@ -35,9 +35,10 @@ def save_figures(results: Results, folder: str | os.PathLike[str], *, dpi: int =
     """Draw every figure that applies and write it to ``folder``, which is made if missing.
 
     ``loss.png``, ``forward_iter0000.png`` (one for each snapshot), ``probe_modes.png``,
-    ``positions.png``, ``phase_sum.png``, ``phase_slices.png``. All figures are drawn before the
-    first appears under its name, so that an error in one of them leaves the folder's files as
-    they were. Figures that do not apply are left out, and the log says why.
+    ``positions.png``, ``phase_sum.png``, ``phase_slices.png``, ``unknowns.png``, ``tilt.png``. All
+    figures are drawn before the first appears under its name, so that an error in one of them
+    leaves the folder's files as they were. Figures that do not apply are left out, and the log
+    says why.
 
     Parameters
     ----------
@@ -85,6 +86,7 @@ def _applicable(results: Results) -> dict[str, Callable[[], Figure]]:
     from fastpty.figures.object_phase import draw_phase_sum, draw_slices
     from fastpty.figures.positions import draw_positions
     from fastpty.figures.probe_modes import draw_probe_modes
+    from fastpty.figures.unknowns import draw_tilt, draw_unknowns
 
     figures: dict[str, Callable[[], Figure]] = {}
     if results.history.loss:
@@ -106,4 +108,12 @@ def _applicable(results: Results) -> dict[str, Callable[[], Figure]]:
         figures["phase_slices.png"] = partial(draw_slices, results)
     else:
         _log.info("phase_slices.png is left out: with one slice it would repeat phase_sum.png")
+    if results.history.unknowns:
+        figures["unknowns.png"] = partial(draw_unknowns, results)
+    else:
+        _log.info("unknowns.png is left out: tilt, thickness and the like were fixed")
+    if len(results.tilt) > 1 and results.scan_shape is not None:
+        figures["tilt.png"] = partial(draw_tilt, results)
+    else:
+        _log.info("tilt.png is left out: a raster with a tilt for each position has one")
     return figures

@@ -90,8 +90,8 @@ def new_figure(width: float, height: float) -> Figure:
 
 def plot_per_iteration(
     axes: Axes, values: NDArray[np.float64], *, label: str | None = None, width: float = 1.2
-) -> None:
-    """A curve of one value [n] per iteration, the first of which is iteration 1."""
+) -> Any:
+    """A curve of one value [n] per iteration, the first of which is iteration 1; its colour."""
     iteration = np.arange(1, values.size + 1)
     (line,) = axes.plot(iteration, values, label=label, linewidth=width)
     # A value between two that are not finite, or a single one, has no line: give it a marker.
@@ -101,6 +101,7 @@ def plot_per_iteration(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     axes.set_xlabel("iteration")
     axes.grid(True, linewidth=0.3, color="0.85")
+    return line.get_color()
 
 
 def hide_ticks(axes: Axes) -> None:

@@ -22,7 +22,7 @@ def draw_loss(results: Results) -> Figure:
 
     The axis is logarithmic if no value is negative and they span a decade or more. A term that
     is the whole loss, or zero throughout, has no curve of its own. Learning rates that a schedule
-    changes are drawn below, relative to their highest.
+    changes are drawn below, relative to their highest. Dotted lines stand where a stage begins.
 
     Raises
     ------
@@ -53,10 +53,34 @@ def draw_loss(results: Results) -> Figure:
     if _wants_log([total, *terms.values()]):
         axes.set_yscale("log", nonpositive="mask")
     axes.set_ylabel("loss")
+    _mark_stages(figure, results)
     if terms:
         axes.legend()
     axes.set_title(_title(total, history.seconds), loc="left")
     return figure
+
+
+def _mark_stages(figure: Figure, results: Results) -> None:
+    """Where a stage begins; its name stands along the line."""
+    plan = results.config.get("plan") or []
+    stages = np.asarray(results.history.stage)
+    top = figure.axes[0]
+    for place in np.flatnonzero(np.diff(stages)):
+        number = int(stages[place + 1])
+        name = plan[number].get("name") if number < len(plan) else None
+        for axes in figure.axes:
+            axes.axvline(place + 1.5, color="0.6", linewidth=0.8, linestyle=":")
+        top.annotate(
+            name or f"stage {number + 1}",
+            (place + 1.5, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(2, -2),
+            textcoords="offset points",
+            rotation=90,
+            va="top",
+            fontsize="small",
+            color="0.4",
+        )
 
 
 def _changing_rates(lr: dict[str, list[float]]) -> dict[str, NDArray[np.float64]]:

@@ -76,7 +76,7 @@ def draw_slices(results: Results) -> Figure:
         panel_axes.set_facecolor(MASKED)
         panel_axes.imshow(slices[z], cmap=_COLOURS, vmin=low, vmax=high, aspect=scale.aspect)
         hide_ticks(panel_axes)
-        panel_axes.set_title(_depth(z, results.thickness), pad=2)
+        panel_axes.set_title(_depth(z, results.gaps), pad=2)
     add_scale_bar(axes[0, 0], tuple(shape), scale)
     figure.colorbar(
         axes[0, 0].images[0],
@@ -97,14 +97,14 @@ def _slices(results: Results) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     area = scanned_area(results)
     if min(part.stop - part.start for part in area) < _THINNEST:
         area = slice(None), slice(None)
-    phase = results.phase[:, :, area[0], area[1]].mean(axis=0, dtype=np.float64)
+    phase = results.mean_over_modes(results.phase[:, :, area[0], area[1]])
     return (
         np.where(well_lit(results, _SHOWN)[area], phase, np.nan),
         well_lit(results)[area],
     )
 
 
-def _depth(z: int, thickness: float | None) -> str:
-    if thickness is None:
+def _depth(z: int, gaps: NDArray[np.float64] | None) -> str:
+    if gaps is None:
         return f"slice {z + 1}"
-    return f"z = {z * thickness:.4g} Å"
+    return f"z = {gaps[:z].sum():.4g} Å"

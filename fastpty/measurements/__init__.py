@@ -5,6 +5,7 @@ from fastpty.measurements.load import Measurements, load_measurements
 from fastpty.measurements.patterns import Patterns
 from fastpty.measurements.positions import raster_positions, rotate_positions
 from fastpty.measurements.source import Batch, PatternSource
+from fastpty.measurements.subset import Visited, visited_positions
 
 __all__ = [
     "Batch",
@@ -12,9 +13,11 @@ __all__ = [
     "Measurements",
     "PatternSource",
     "Patterns",
+    "Visited",
     "fit_disc",
     "load_measurements",
     "object_pixel_size",
     "raster_positions",
     "rotate_positions",
+    "visited_positions",
 ]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fastpty.config.data import BeamConfig, CalibrationConfig
 from fastpty.errors import ConfigError
+from fastpty.measurements.detector import Detector
 from fastpty.optics import electron_wavelength, pixel_pair
 
 __all__ = ["DiscFit", "fit_disc", "object_pixel_size"]
@@ -69,19 +70,35 @@ def object_pixel_size(
     beam: BeamConfig,
     shape: tuple[int, int],
     disc: DiscFit,
+    detector: Detector | None = None,
 ) -> tuple[float, float]:
     """(dy, dx) in Angstrom from whichever quantity the calibration gives.
 
     ``dx = 1 / (N dk)``; ``dk = mrad_per_pixel 1e-3 / lambda``; a disc of ``r`` pixels has
     ``dk = semiangle 1e-3 / (lambda r)``.
 
+    Parameters
+    ----------
+    shape, disc : of the patterns as they are fitted.
+    detector : what became of the recorded pixels, which the calibration describes unless it says
+        otherwise or is a fit; None: nothing.
+
     Raises
     ------
     ConfigError : the fitted disc is too small or fills the detector, so that its radius says
         nothing.
     """
+    fitted = calibration.disc_radius_px == "fit"
+    if detector is None or fitted or calibration.of == "preprocessed":
+        detector = Detector.of(shape)
     if calibration.pixel_size is not None:
-        return pixel_pair(calibration.pixel_size)
+        given = pixel_pair(calibration.pixel_size)
+        # N dk, the width of the detector, has changed by this.
+        widths = [
+            n * width / detector.recorded[axis]
+            for n, width, axis in zip(shape, detector.width, detector.axes, strict=True)
+        ]
+        return given[detector.axes[0]] / widths[0], given[detector.axes[1]] / widths[1]
     wavelength = electron_wavelength(beam.energy_kv)
     if calibration.dk is not None:
         dk = calibration.dk
@@ -98,4 +115,5 @@ def object_pixel_size(
                     "Give the radius, or dk, or pixel_size.",
                 )
         dk = beam.semiangle_mrad * 1e-3 / (wavelength * radius)
-    return 1.0 / (shape[0] * dk), 1.0 / (shape[1] * dk)
+    width = detector.width
+    return 1.0 / (shape[0] * dk * width[0]), 1.0 / (shape[1] * dk * width[1])

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastpty.config import ReconConfig, resolve_path
-from fastpty.config.data import ArrayFile, PositionFile
+from fastpty.config.data import PositionFile
 from fastpty.errors import ConfigError, DataError
-from fastpty.io import RawScan, load_array, open_scan
+from fastpty.io import RawScan, open_scan
 from fastpty.measurements.calibration import DiscFit, fit_disc, object_pixel_size
+from fastpty.measurements.files import load_file
 from fastpty.measurements.patterns import Patterns
-from fastpty.measurements.positions import raster_positions, rotate_positions
+from fastpty.measurements.positions import jittered, raster_positions, rotate_positions
+from fastpty.measurements.preprocess import Recording, StepReport, preprocess
 from fastpty.optics import electron_wavelength
 
 __all__ = ["Measurements", "load_file", "load_measurements"]
@@ -34,6 +35,10 @@ class Measurements:
     wavelength : Angstrom; None in pixel units.
     disc : bright-field disc of the mean pattern, in the centred frame.
     source : where the patterns came from, for messages.
+    index : [N], which pattern of the file each one is; None: all, in the file's order.
+    kept : [N], which of the recorded positions are theirs; None: all, in their order.
+    recorded : patterns of the file; None: as many.
+    steps : what the steps before the fit did.
     """
 
     patterns: Patterns
@@ -43,6 +48,10 @@ class Measurements:
     wavelength: float | None
     disc: DiscFit
     source: str
+    index: NDArray[np.int64] | None = None
+    kept: NDArray[np.int64] | None = None
+    recorded: int | None = None
+    steps: tuple[StepReport, ...] = ()
 
 
 def load_measurements(config: ReconConfig, folder: Path) -> Measurements:
@@ -56,26 +65,41 @@ def load_measurements(config: ReconConfig, folder: Path) -> Measurements:
     ------
     ConfigError, DataError : naming the field, what was found and what to do.
     """
-    with _open(config, folder) as scan:
-        mask = _load_mask(config, scan, folder)
-        positions = _load_positions(config, scan, folder)
+    with _open(config, folder) as recorded:
+        scan = replace(recorded, mask=_load_mask(config, recorded, folder))
+        recording = preprocess(scan, config, folder)
+        positions = _load_positions(config, recording, folder)
         patterns = Patterns.load(
-            scan,
-            zero_frequency=config.data.zero_frequency,
+            recording.scan,
+            zero_frequency="centre" if config.preprocess else config.data.zero_frequency,
             negative=config.data.negative,
-            mask=mask,
+            mask=recording.scan.mask,
+            canvas=recording.canvas,
         )
     disc = fit_disc(np.fft.fftshift(patterns.mean))
     pixel_size = wavelength = None
     if config.beam is not None and config.calibration is not None:
         wavelength = electron_wavelength(config.beam.energy_kv)
-        shape = (scan.shape[1], scan.shape[2])
-        pixel_size = object_pixel_size(config.calibration, config.beam, shape, disc)
+        shape = (patterns.shape[1], patterns.shape[2])
+        pixel_size = object_pixel_size(
+            config.calibration, config.beam, shape, disc, recording.detector
+        )
         in_pixels = config.scan.positions is not None and config.scan.positions.unit == "pixel"
         if not in_pixels:
             positions = positions / np.asarray(pixel_size)
+    positions = jittered(positions, config.scan.jitter_px, config.seed)
     return Measurements(
-        patterns, positions, scan.scan_shape, pixel_size, wavelength, disc, scan.source
+        patterns,
+        positions,
+        recording.scan.scan_shape,
+        pixel_size,
+        wavelength,
+        disc,
+        scan.source,
+        recording.index,
+        recording.kept,
+        recording.recorded,
+        recording.reports,
     )
 
 
@@ -84,27 +108,31 @@ def _open(config: ReconConfig, folder: Path) -> RawScan:
     return open_scan(resolve_path("data.path", section.path, folder), **section.reading)
 
 
-def _load_positions(config: ReconConfig, scan: RawScan, folder: Path) -> NDArray[np.float64]:
+def _load_positions(config: ReconConfig, recording: Recording, folder: Path) -> NDArray[np.float64]:
     section = config.scan
     if section.positions is not None:
-        positions = _listed_positions(section.positions, scan, folder)
+        positions = _listed_positions(section.positions, recording, folder)
     elif section.step is not None:
-        positions = _raster(section.step, scan)
+        positions = _raster(section.step, recording.scan)
     else:
         raise ConfigError("scan", "has neither step nor positions.", "Give one of them.")
     return rotate_positions(positions, section.rotation_deg, section.affine)
 
 
-def _listed_positions(section: PositionFile, scan: RawScan, folder: Path) -> NDArray[np.float64]:
+def _listed_positions(
+    section: PositionFile, recording: Recording, folder: Path
+) -> NDArray[np.float64]:
+    """Those of the recorded scan that its patterns still need."""
     array = load_file("scan.positions", section, folder, ranks=(2,))
-    if array.shape != (scan.shape[0], 2) or array.dtype.kind == "c":
+    count = recording.recorded
+    if array.shape != (count, 2) or array.dtype.kind == "c":
         raise DataError(
             "scan.positions",
-            f"has shape {list(array.shape)}, but {scan.source} holds {scan.shape[0]} patterns, "
-            f"which need real positions [{scan.shape[0]}, 2].",
+            f"has shape {list(array.shape)}, but {recording.scan.source} holds {count} patterns, "
+            f"which need real positions [{count}, 2].",
             "Is it the list of another scan?",
         )
-    return array.astype(np.float64)
+    return array.astype(np.float64)[recording.kept]
 
 
 def _raster(step: float | tuple[float, float], scan: RawScan) -> NDArray[np.float64]:
@@ -132,9 +160,3 @@ def _load_mask(config: ReconConfig, scan: RawScan, folder: Path) -> NDArray[np.b
     if not good.any():
         raise DataError("data.mask", "marks every pixel as bad.", "True means good.")
     return good
-
-
-def load_file(field: str, section: ArrayFile, folder: Path, ranks: tuple[int, ...]) -> NDArray[Any]:
-    """The array that a section of the config names."""
-    path = resolve_path(f"{field}.path", section.path, folder)
-    return load_array(field, path, section.dataset, ranks)

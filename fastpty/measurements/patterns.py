@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastpty.errors import DataError
 from fastpty.io import RawScan
+from fastpty.measurements.canvas import Canvas
 
 __all__ = ["Patterns"]
 
@@ -19,27 +21,40 @@ class Patterns:
 
     uint8, uint16 and float16 stay so (a batch is converted when it is used); anything else becomes
     float32. The model works in scaled intensities, whose mean pattern has maximum 1:
-    ``scaled = counts * scale``.
+    ``scaled = counts * scale``. A canvas makes larger or finer patterns of those in memory when a
+    batch is used; ``shape``, ``mean`` and ``mask`` are of these.
 
     Parameters
     ----------
     data : [N, Ny, Nx] uint8, uint16, float16 or float32, corner order.
     mask : [Ny, Nx], true where a pixel is good, corner order; None: all are.
+    canvas : in centred order, as all of :class:`Canvas`; None: patterns are used as they are.
 
     Raises
     ------
     DataError : the patterns hold no counts at all.
     """
 
-    def __init__(self, data: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> None:
-        self.shape: tuple[int, int, int] = (data.shape[0], data.shape[1], data.shape[2])
-        self.mean: NDArray[np.float64] = _mean(data)
+    def __init__(
+        self,
+        data: NDArray[Any],
+        mask: NDArray[np.bool_] | None = None,
+        canvas: Canvas | None = None,
+    ) -> None:
+        mean = _mean(data)
+        self._canvas = _CornerCanvas(canvas) if canvas is not None and canvas.changes else None
+        if canvas is not None and self._canvas is not None:
+            mean = np.fft.ifftshift(canvas.apply(np.fft.fftshift(mean)))
+            mask = _in_corner_order(canvas.good, mask)
+        self.mean: NDArray[np.float64] = mean
+        self.shape: tuple[int, int, int] = (len(data), mean.shape[0], mean.shape[1])
         good = np.ones(self.shape[1:], bool) if mask is None else mask
         peak = float(self.mean[good].max(initial=0.0))
         if peak <= 0:
             raise DataError("data", "the patterns are zero in every good pixel.")
         self.scale = 1.0 / peak
         self.mask = None if mask is None else torch.from_numpy(np.ascontiguousarray(mask))
+        self.dtype: np.dtype[Any] = data.dtype
         self._unsigned16 = data.dtype == np.uint16
         # torch computes little with uint16: its bits travel as int16, set right in counts_of.
         self._data = torch.from_numpy(data.view(np.int16) if self._unsigned16 else data)
@@ -75,10 +90,12 @@ class Patterns:
         self.device = device
         if self.mask is not None:
             self.mask = self.mask.to(device)
+        if self._canvas is not None:
+            self._canvas.to(device)
         return self
 
     def recorded(self, index: torch.Tensor) -> torch.Tensor:
-        """Patterns [B, Ny, Nx] with their recorded bits, for :meth:`counts_of`."""
+        """Patterns as they lie in memory, with their recorded bits, for :meth:`counts_of`."""
         return self._data[index.to(self._data.device)].to(self.device)
 
     def gather(self, index: torch.Tensor, out: torch.Tensor) -> None:
@@ -87,14 +104,14 @@ class Patterns:
 
     def recorded_buffer(self, count: int, **where: Any) -> torch.Tensor:
         """Memory for so many recorded patterns, not initialised; ``where`` as in torch.empty."""
-        return torch.empty((count, *self.shape[1:]), dtype=self._data.dtype, **where)
+        return torch.empty((count, *self._data.shape[1:]), dtype=self._data.dtype, **where)
 
     def counts_of(self, recorded: torch.Tensor) -> torch.Tensor:
         """Recorded patterns in counts, float32."""
         values = recorded.to(torch.float32)
         if self._unsigned16:
             values += (values < 0) * 65536.0
-        return values
+        return values if self._canvas is None else self._canvas.apply(values)
 
     def scaled(self, recorded: torch.Tensor) -> torch.Tensor:
         """Recorded patterns in scaled intensity, float32."""
@@ -116,25 +133,31 @@ class Patterns:
         zero_frequency: str = "centre",
         negative: str = "refuse",
         mask: NDArray[np.bool_] | None = None,
+        canvas: Canvas | None = None,
     ) -> Patterns:
         """Read a scan once, check every value, and move the zero frequency to index 0.
 
         ``mask`` is in the order of the file. Values under a bad pixel are set to zero unchecked.
         ``negative`` values, as dark-subtracted detectors give them, are refused or set to zero
-        ("clip").
+        ("clip"). Counts recorded in 32 and more bits without sign take 16 for as long as they fit.
 
         Raises
         ------
         DataError : NaN, infinite or negative counts in a good pixel.
         """
         kept = np.dtype(scan.dtype).newbyteorder("=")
-        if kept not in (np.uint8, np.uint16, np.float16):
+        if kept.kind == "u" and kept.itemsize > 2:
+            kept = np.dtype(np.uint16)
+        elif kept not in (np.uint8, np.uint16, np.float16):
             kept = np.dtype(np.float32)
         data = np.empty(scan.shape, kept)
         # An odd N is no involution: the inverse shift takes N//2 to 0.
         offset = [-(n // 2) if zero_frequency == "centre" else 0 for n in scan.shape[1:]]
         for start, piece in scan.pieces():
             good = piece if mask is None else np.where(mask, piece, np.zeros((), piece.dtype))
+            if kept.kind == "u" and good.max() > np.iinfo(kept).max:
+                kept = np.dtype(np.float32)
+                data = data.astype(kept)
             with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
                 values = good.astype(kept, copy=False)
             if negative == "clip" and kept.kind == "f":
@@ -142,7 +165,40 @@ class Patterns:
             _check_counts(scan, start, values)
             data[start : start + len(values)] = np.roll(values, offset, axis=(1, 2))
         corner_mask = None if mask is None else np.roll(mask, offset, axis=(0, 1))
-        return cls(data, corner_mask)
+        return cls(data, corner_mask, canvas)
+
+
+class _CornerCanvas:
+    """A canvas for batches on a device, in corner order."""
+
+    def __init__(self, canvas: Canvas) -> None:
+        self._factor = canvas.factor
+        parts = {"rows": canvas.rows, "columns": canvas.columns, "fill": canvas.fill}
+        self._parts = {
+            name: torch.from_numpy(np.fft.ifftshift(array).astype(np.float32))
+            for name, array in parts.items()
+            if array is not None
+        }
+
+    def to(self, device: torch.device) -> None:
+        self._parts = {name: tensor.to(device) for name, tensor in self._parts.items()}
+
+    def apply(self, patterns: torch.Tensor) -> torch.Tensor:
+        """[B, Ny, Nx] float32 -> [B, Ny', Nx']."""
+        if self._factor != 1:
+            patterns = patterns * self._factor
+        if "rows" in self._parts:
+            patterns = self._parts["rows"] @ patterns @ self._parts["columns"].T
+        return patterns + self._parts["fill"] if "fill" in self._parts else patterns
+
+
+def _in_corner_order(
+    function: Callable[[NDArray[np.bool_] | None], NDArray[np.bool_] | None],
+    mask: NDArray[np.bool_] | None,
+) -> NDArray[np.bool_] | None:
+    """A function of a centred mask, on one that is not."""
+    result = function(None if mask is None else np.fft.fftshift(mask))
+    return None if result is None else np.fft.ifftshift(result)
 
 
 def _fits(nbytes: int, device: torch.device) -> bool:

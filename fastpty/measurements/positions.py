@@ -8,7 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["raster_positions", "rotate_positions"]
+__all__ = ["jittered", "raster_positions", "rotate_positions"]
+
+# Keeps these numbers apart from those that shuffle the batches of the same seed.
+_JITTER = 0x5A
 
 
 def raster_positions(
@@ -30,3 +33,14 @@ def rotate_positions(
     rotation = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     matrix = rotation @ np.asarray(affine, np.float64)
     return np.asarray(positions @ matrix.T)
+
+
+def jittered(positions: NDArray[np.float64], std: float, seed: int) -> NDArray[np.float64]:
+    """Positions displaced at random, ``std`` along each axis; the same seed, the same ones.
+
+    A raster without errors lets the fit write its period into the object.
+    """
+    if std == 0:
+        return positions
+    generator = np.random.default_rng([_JITTER, seed % 2**64])
+    return positions + std * generator.standard_normal(positions.shape)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Aberrations"]
+__all__ = ["Aberrations", "movable_aberrations"]
 
 # (n, m): radial order and azimuthal symmetry of Krivanek's C_nm up to fifth order.
 _TERMS = [
@@ -112,6 +112,13 @@ class Aberrations:
         """``{"C12": (C12a, C12b), ...}`` in Angstrom, for the terms that were given."""
         return {f"C{n}{m}": ab for (n, m), ab in self._ab.items()}
 
+    def coefficient(self, name: str) -> float:
+        """One coefficient in Angstrom by a name of :func:`movable_aberrations`; 0 if it was not
+        given."""
+        ((term, parts),) = Aberrations({name: 1.0})._ab.items()
+        a, b = self._ab.get(term, (0.0, 0.0))
+        return a * parts[0] + b * parts[1]
+
     def chi(self, ky: ArrayLike, kx: ArrayLike, wavelength: float) -> NDArray[np.float64]:
         """Phase error in rad at the frequencies (ky, kx) in 1/Angstrom, which broadcast."""
         omega = wavelength * (np.asarray(kx, np.float64) + 1j * np.asarray(ky, np.float64))
@@ -148,3 +155,41 @@ def _refuse_unknown(given: Mapping[str, float]) -> None:
             partner = name.removeprefix("phi_") if "_" in name else f"C{name.removeprefix('phi')}"
             if partner not in given:
                 raise ValueError(f"aberrations: {name} needs {partner}, which is not given")
+
+
+def movable_aberrations(names: Sequence[str]) -> dict[str, int]:
+    """Single coefficients in which chi is linear, and the radial order n of each.
+
+    Those without azimuth keep their name (defocus, Cs, C30, C3); others stand for their two
+    Cartesian parts, by Krivanek's names: C12 and A1 are C12a and C12b. All are names that
+    :class:`Aberrations` takes.
+
+    Parameters
+    ----------
+    names : as :class:`Aberrations` takes them, but no azimuths: a part such as C12a may stand
+        alone.
+
+    Raises
+    ------
+    ValueError : an unknown name, an azimuth, or one coefficient named twice.
+    """
+    found: dict[str, int] = {}
+    owner: dict[tuple[int, int, str], str] = {}
+    for name in names:
+        if name.startswith("phi") and name in _known_names():
+            raise ValueError(
+                f"aberrations: {name} is an azimuth; name the coefficient, whose two Cartesian "
+                "parts then move"
+            )
+        _refuse_unknown({name: 1.0})
+        ((n, m),) = Aberrations({name: 1.0})._ab
+        parts = [name[-1]] if name[-1] in "ab" else (["a", "b"] if m else [""])
+        for part in parts:
+            if (n, m, part) in owner:
+                raise ValueError(
+                    f"aberrations: {name} and {owner[n, m, part]} both move C{n}{m}{part}; name "
+                    "one of them"
+                )
+            owner[n, m, part] = name
+            found[f"C{n}{m}{part}" if m else name] = n
+    return found

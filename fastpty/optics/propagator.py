@@ -22,9 +22,25 @@ from numpy.typing import NDArray
 from fastpty.optics.grid import spatial_frequencies
 from fastpty.optics.wavelength import check_wavelength
 
-__all__ = ["MODELS", "axial_wavenumber", "propagator"]
+__all__ = ["MODELS", "axial_phase", "axial_wavenumber", "propagator"]
 
 MODELS = ("angular_spectrum", "fresnel")
+
+
+def axial_phase(
+    k2: NDArray[np.float64], wavelength: float
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """(chi0 in rad/Angstrom, propagating) of the angular spectrum at squared frequencies
+    ``k2`` in 1/Angstrom^2, any shape.
+
+    ``chi0`` is formed as ``-K^2 / (sqrt(k^2 - K^2) + k)``: the difference of two large numbers
+    would lose three digits in single precision.
+    """
+    wavenumber = 2 * math.pi / wavelength
+    lateral2 = 4 * math.pi**2 * k2
+    propagating = lateral2 < wavenumber**2
+    root = np.sqrt(np.where(propagating, wavenumber**2 - lateral2, 0.0))
+    return np.where(propagating, -lateral2 / (root + wavenumber), 0.0), propagating
 
 
 def axial_wavenumber(
@@ -35,9 +51,6 @@ def axial_wavenumber(
     model: str = "angular_spectrum",
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """(chi0 [Ny,Nx] in rad/Angstrom, propagating [Ny,Nx]) at zero tilt.
-
-    ``chi0`` is formed as ``-K^2 / (sqrt(k^2 - K^2) + k)``: the difference of two large numbers
-    would lose three digits in single precision.
 
     Raises
     ------
@@ -52,11 +65,7 @@ def axial_wavenumber(
         chi0 = -math.pi * wavelength * k2
         propagating = np.ones(shape, dtype=bool)
     else:
-        wavenumber = 2 * math.pi / wavelength
-        lateral2 = 4 * math.pi**2 * k2
-        propagating = lateral2 < wavenumber**2
-        root = np.sqrt(np.where(propagating, wavenumber**2 - lateral2, 0.0))
-        chi0 = np.where(propagating, -lateral2 / (root + wavenumber), 0.0)
+        chi0, propagating = axial_phase(k2, wavelength)
     chi0.setflags(write=False)
     propagating.setflags(write=False)
     return chi0, propagating

@@ -184,8 +184,13 @@ class DetectorConfig(_Section):
 
 
 class GridConfig(_Section):
-    """How finely the calculation samples space, against the reconstruction's grid."""
+    """How the calculation is done, and how finely it samples space against the reconstruction."""
 
+    method: Literal["window", "crystal"] = Field(
+        default="window",
+        description="window: a multislice calculation for each position; crystal: one in a single "
+        "cell for each frequency, after which positions cost little (no frozen phonons)",
+    )
     oversample: int = Field(
         default=2,
         ge=1,
@@ -298,6 +303,13 @@ class SimulateConfig(_Section):
                 f"the aperture of {self.optics.semiangle_mrad:g} mrad does not fit on the "
                 f"detector, which ends at {edge:.4g} mrad.",
                 "Raise detector.max_angle_mrad or lower the semi-angle.",
+            )
+        if self.grid.method == "crystal" and self.specimen.frozen_phonons:
+            raise ConfigError(
+                "grid.method",
+                f"crystal needs cells that are all alike, and specimen.frozen_phonons = "
+                f"{self.specimen.frozen_phonons} moves their atoms.",
+                "Use window, or frozen_phonons: 0.",
             )
         _check_dtype(self)
         return self

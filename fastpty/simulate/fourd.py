@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from fastpty.simulate.geometry import Geometry
 from fastpty.simulate.potential import band_limit
 from fastpty.simulate.scan import source_points
 
-__all__ = ["Optics", "add_patterns", "prepare_optics"]
+__all__ = ["Optics", "Patterns", "add_patterns", "batch_memory", "prepare_optics", "workers"]
 
 # Waves are worked on a few at a time, so that they stay in a core's cache and memory is bounded.
 BATCH_BYTES = 2 * 1024 * 1024
@@ -50,6 +51,14 @@ class Optics:
     source_shift: NDArray[np.float64]
     source_weight: torch.Tensor
     binning: torch.Tensor
+
+
+class Patterns(Protocol):
+    """An array of patterns [P, N, N], or what behaves like one."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, part: slice, /) -> NDArray[np.float32]: ...
+    def __setitem__(self, part: slice, values: NDArray[np.float32], /) -> None: ...
 
 
 def prepare_optics(config: SimulateConfig, slice_thickness: float) -> Optics:
@@ -85,7 +94,7 @@ def prepare_optics(config: SimulateConfig, slice_thickness: float) -> Optics:
 
 
 def add_patterns(
-    patterns: NDArray[np.float32],
+    patterns: Patterns,
     optics: Optics,
     slices: Sequence[torch.Tensor],
     geometry: Geometry,
@@ -97,32 +106,41 @@ def add_patterns(
 
     Parameters
     ----------
-    patterns : [P, N, N] float32, zero frequency at N//2; fractions of the incident beam.
+    patterns : [P, N, N] float32, zero frequency at N//2; fractions of the incident beam. Each
+        batch is read and written once, by one thread.
     slices : transmission functions [Y, X] complex64 on the fine box, in the beam's order.
     progress : called with the number of positions done, after every batch.
     """
-    n, sources = geometry.window, len(optics.source_weight)
-    batch = max(1, BATCH_BYTES // (8 * n * n * sources))
+    n = geometry.window
+    batch = max(1, BATCH_BYTES // (8 * n * n))
 
     def work(start: int) -> int:
         part = slice(start, min(start + batch, len(patterns)))
         with torch.inference_mode():
-            wave = _probes(optics, geometry.shift[part])
-            exit_spectrum = _propagate(wave, slices, geometry.corner[part], optics)
-            power = exit_spectrum.real.square() + exit_spectrum.imag.square()
-            fine = torch.einsum("k,bkyx->byx", optics.source_weight, power) * optics.band
+            fine = torch.zeros(part.stop - start, n, n)
+            for shift, weight in zip(optics.source_shift, optics.source_weight, strict=True):
+                wave = _probes(optics, geometry.shift[part] + shift)
+                exit_spectrum = _propagate(wave, slices, geometry.corner[part], optics)
+                power = exit_spectrum.real.square() + exit_spectrum.imag.square()
+                fine.add_(power.mul_(weight))
+            fine.mul_(optics.band)
             binned = optics.binning @ fine @ optics.binning.T
             patterns[part] += scale * binned.numpy()
         return part.stop
 
-    with _workers() as pool:
+    with workers() as pool:
         for done in pool.map(work, range(0, len(patterns), batch)):
             if progress is not None:
                 progress(done)
 
 
+def batch_memory(window: int) -> int:
+    """Bytes that one thread works on: a batch of waves, its transform, and sums of their size."""
+    return 4 * max(BATCH_BYTES, 8 * window**2)
+
+
 @contextmanager
-def _workers() -> Iterator[ThreadPoolExecutor]:
+def workers() -> Iterator[ThreadPoolExecutor]:
     """As many threads as torch may use, each of which runs torch's operations alone.
 
     One thread per batch beats many threads per operation: the operations are short, and nobody
@@ -139,12 +157,11 @@ def _workers() -> Iterator[ThreadPoolExecutor]:
 
 
 def _probes(optics: Optics, shift: NDArray[np.float64]) -> torch.Tensor:
-    """Incident waves [B, K, n, n] at the positions' shifts [B, 2] plus the source's."""
+    """Incident waves [B, n, n] at the shifts [B, 2] from the windows' centres."""
     frequency = np.fft.fftfreq(optics.spectrum.shape[0])
-    total = shift[:, None] + optics.source_shift  # [B, K, 2]
-    phase = torch.from_numpy(-2 * math.pi * total[..., None] * frequency)  # [B, K, 2, n]
+    phase = torch.from_numpy(-2 * math.pi * shift[..., None] * frequency)  # [B, 2, n]
     ramp = torch.polar(torch.ones_like(phase), phase).to(torch.complex64)
-    spectrum = optics.spectrum * ramp[:, :, 0, :, None] * ramp[:, :, 1, None, :]
+    spectrum = optics.spectrum * ramp[:, 0, :, None] * ramp[:, 1, None, :]
     wave: torch.Tensor = torch.fft.ifft2(spectrum, norm="ortho")
     return wave
 
@@ -155,7 +172,7 @@ def _propagate(
     corner: NDArray[np.int64],
     optics: Optics,
 ) -> torch.Tensor:
-    """Transform of the exit wave, [B, K, n, n]; ``wave`` is used up."""
+    """Transform of the exit wave, [B, n, n]; ``wave`` is used up."""
     n = wave.shape[-1]
     for number, transmission in enumerate(slices):
         if number:

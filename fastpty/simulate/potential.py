@@ -13,10 +13,13 @@ aliasing (Kirkland, ch. 6).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fastpty.optics import pixel_pair, spatial_frequencies
 from fastpty.simulate.scattering import POTENTIAL_PER_FACTOR, scattering_factor
 from fastpty.simulate.structure import Structure
 
@@ -31,17 +34,21 @@ __all__ = [
 
 BAND_LIMIT = 2 / 3
 
+Pixel = float | tuple[float, float]
+
 
 def band_limit(
-    ky: NDArray[np.floating], kx: NDArray[np.floating], pixel: float
+    ky: NDArray[np.floating], kx: NDArray[np.floating], pixel: Pixel
 ) -> NDArray[np.bool_]:
-    """True where ``|k|`` is within 2/3 of the grid's highest frequency, ``1 / (2 pixel)``."""
-    inside: NDArray[np.bool_] = ky**2 + kx**2 <= (BAND_LIMIT / (2 * pixel)) ** 2
+    """True where ``|k|`` is within 2/3 of the grid's highest frequency, ``1 / (2 pixel)``, along
+    the axis with the larger pixel."""
+    highest = 1 / (2 * max(pixel_pair(pixel)))
+    inside: NDArray[np.bool_] = ky**2 + kx**2 <= (BAND_LIMIT * highest) ** 2
     return inside
 
 
 def projected_potential(
-    atoms: Structure, shape: tuple[int, int], pixel: float, *, smear: bool = True
+    atoms: Structure, shape: tuple[int, int], pixel: Pixel, *, smear: bool = True
 ) -> NDArray[np.float64]:
     """Projected potential [Y, X] in V Angstrom of atoms in a laterally periodic box.
 
@@ -50,12 +57,13 @@ def projected_potential(
     atoms : positions in Angstrom from the centre of pixel (0, 0); z plays no part. The box is
         ``shape * pixel`` wide, whatever ``atoms.cell`` says.
     shape : (Y, X).
-    pixel : Angstrom, along both axes.
+    pixel : Angstrom, one number or (y, x).
     smear : multiply by the Debye-Waller factor of each atom's thermal displacement.
     """
     rows, columns = shape
     # The half plane kx >= 0 is enough for a real potential.
-    ky, kx = np.fft.fftfreq(rows, pixel), np.fft.rfftfreq(columns, pixel)
+    dy, dx = pixel_pair(pixel)
+    ky, kx = np.fft.fftfreq(rows, dy), np.fft.rfftfreq(columns, dx)
     g2 = ky[:, None] ** 2 + kx**2
     spectrum = np.zeros(g2.shape, dtype=np.complex128)
     u2 = atoms.displacement**2 if smear else np.zeros(len(atoms.numbers))
@@ -67,7 +75,7 @@ def projected_potential(
         )
         debye_waller = np.exp(-2 * np.pi**2 * smearing * g2)
         spectrum += structure_factor * (scattering_factor(number, g2) * debye_waller)
-    spectrum *= band_limit(ky[:, None], kx, pixel) * (POTENTIAL_PER_FACTOR / pixel**2)
+    spectrum *= band_limit(ky[:, None], kx, pixel) * (POTENTIAL_PER_FACTOR / (dy * dx))
     return np.fft.irfft2(spectrum, s=shape)
 
 
@@ -89,11 +97,12 @@ def assign_slices(atoms: Structure, wanted: float) -> tuple[NDArray[np.int64], i
 
 
 def smeared_slices(
-    atoms: Structure, wanted: float, shape: tuple[int, int], pixel: float
-) -> list[NDArray[np.float64]]:
+    atoms: Structure, wanted: float, shape: tuple[int, int], pixel: Pixel
+) -> Iterator[NDArray[np.float64]]:
     """Thermally smeared slices of one cell along the beam; each as in projected_potential."""
     index, count, _ = assign_slices(atoms, wanted)
-    return [projected_potential(atoms.select(index == i), shape, pixel) for i in range(count)]
+    for i in range(count):
+        yield projected_potential(atoms.select(index == i), shape, pixel)
 
 
 def frozen_slices(
@@ -101,34 +110,30 @@ def frozen_slices(
     wanted: float,
     cells: int,
     shape: tuple[int, int],
-    pixel: float,
+    pixel: Pixel,
     rng: np.random.Generator,
-) -> list[NDArray[np.float64]]:
+) -> Iterator[NDArray[np.float64]]:
     """One frozen-phonon configuration (Loane, Xu & Silcox, Acta Cryst. A47 (1991) 267).
 
     Every atom of every one of ``cells`` cells along the beam moves on its own (Einstein model)
     by a normal deviate of rms ``u`` along y and x. Motion along z would leave the projection of
     a slice unchanged, so there is none.
 
-    Returns
-    -------
-    potentials : ``cells`` times the slices of a cell, in the order in which the beam meets them.
+    Yields
+    ------
+    potential : ``cells`` times the slices of a cell, in the order in which the beam meets them.
     """
     index, count, _ = assign_slices(atoms, wanted)
-    slices = []
     for _ in range(cells):
         moved = atoms.positions.copy()
         moved[:, :2] += rng.normal(size=moved[:, :2].shape) * atoms.displacement[:, None]
         cell = Structure(atoms.numbers, moved, atoms.cell, atoms.displacement)
-        slices += [
-            projected_potential(cell.select(index == i), shape, pixel, smear=False)
-            for i in range(count)
-        ]
-    return slices
+        for i in range(count):
+            yield projected_potential(cell.select(index == i), shape, pixel, smear=False)
 
 
 def transmission_function(
-    potential: NDArray[np.float64], sigma: float, pixel: float
+    potential: NDArray[np.float64], sigma: float, pixel: Pixel
 ) -> torch.Tensor:
     """``exp(i sigma V)``, band-limited: complex64 [Y, X].
 
@@ -136,10 +141,10 @@ def transmission_function(
     ----------
     potential : [Y, X] in V Angstrom.
     sigma : interaction parameter in rad / (V Angstrom).
-    pixel : Angstrom.
+    pixel : Angstrom, one number or (y, x).
     """
     rows, columns = potential.shape
-    ky, kx = np.fft.fftfreq(rows, pixel), np.fft.fftfreq(columns, pixel)
+    ky, kx = spatial_frequencies((rows, columns), pixel)
     spectrum = np.fft.fft2(np.exp(1j * sigma * potential))
-    limited = np.fft.ifft2(spectrum * band_limit(ky[:, None], kx, pixel))
+    limited = np.fft.ifft2(spectrum * band_limit(ky, kx, pixel))
     return torch.from_numpy(limited.astype(np.complex64))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +14,26 @@ import fastpty
 from fastpty.errors import ConfigError
 from fastpty.optics import focused_probe, interaction_parameter
 from fastpty.simulate.config import SimulateConfig
+from fastpty.simulate.crystal import add_crystal_patterns, crystal_memory, scatter
 from fastpty.simulate.detector import count_type
-from fastpty.simulate.fourd import add_patterns, prepare_optics
+from fastpty.simulate.fourd import add_patterns, batch_memory, prepare_optics
 from fastpty.simulate.geometry import RIM_A, Geometry, lay_out
 from fastpty.simulate.potential import (
     assign_slices,
     frozen_slices,
+    projected_potential,
     smeared_slices,
     transmission_function,
 )
 from fastpty.simulate.scan import actual_positions, nominal_positions
+from fastpty.simulate.scratch import Scratch
 from fastpty.simulate.structure import Structure, load_structure
-from fastpty.simulate.writer import check_output, write_file
+from fastpty.simulate.writer import PATTERNS_PER_CHUNK, check_output, write_file
 
 __all__ = ["simulate"]
+
+# Bytes for each pixel of the box while a transmission function is made from its potential.
+WORK_BYTES = 130
 
 
 def simulate(
@@ -42,7 +48,7 @@ def simulate(
     config : the experiment.
     output : file to write; its folder exists.
     progress : called as ``progress(done, total)``, counted in patterns times phonon
-        configurations.
+        configurations, or by the method "crystal" in frequencies plus patterns.
 
     Returns
     -------
@@ -54,13 +60,17 @@ def simulate(
         counts do not fit their type.
     DataError : the structure file cannot be used.
     OutputError : the file cannot be written.
+
+    Memory holds the box, not the patterns: these lie in a :class:`Scratch` beside the output,
+    4 bytes for each pixel of each, until the brightest is known and counts are drawn.
     """
     output = Path(output)
     check_output(output)
     cell = load_structure(config.specimen)
     cells = cell_count(config, cell)
     thickness = cells * cell.cell[2]
-    _check_spread(config, thickness)
+    if config.grid.method == "window":
+        _check_spread(config, thickness)
 
     # One stream each, so that switching one effect on does not change the draws of another.
     jitter, phonons, noise = (
@@ -72,12 +82,33 @@ def simulate(
     geometry = lay_out(config, positions)
     _check_memory(config, geometry, cell, cells)
 
-    fractions, potential = _diffract(config, cell, cells, geometry, phonons, progress)
-    electrons = config.electrons_per_pattern
-    brightest = None if electrons is None else electrons * float(fractions.max())
+    pixels = config.detector.pixels
+    dtype = config.detector.dtype
+    widest = np.dtype("float32" if dtype == "auto" else dtype).itemsize
+    reserve = len(positions) * pixels**2 * widest
+    with Scratch(output, len(positions), pixels, reserve) as patterns:
+        if config.grid.method == "crystal":
+            potential = _by_crystal(patterns, config, cell, cells, geometry, positions, progress)
+        else:
+            potential = _by_windows(patterns, config, cell, cells, geometry, phonons, progress)
+        _write(output, config, thickness, patterns, nominal, potential, geometry, noise)
+    return output
+
+
+def _write(
+    output: Path,
+    config: SimulateConfig,
+    thickness: float,
+    patterns: Scratch,
+    nominal: NDArray[np.float64],
+    potential: NDArray[np.float64],
+    geometry: Geometry,
+    noise: np.random.Generator,
+) -> None:
+    electrons, pixels = config.electrons_per_pattern, config.detector.pixels
+    brightest = None if electrons is None else electrons * _brightest(patterns)
     kind = count_type(config.detector.dtype, brightest)
     phase, corner = _truth(config, potential, geometry)
-    pixels = config.detector.pixels
     probe = focused_probe(
         (pixels, pixels),
         config.pixel_size,
@@ -85,6 +116,7 @@ def simulate(
         wavelength=config.wavelength,
         aberrations=config.lens(),
     )
+    patterns.release()
     write_file(
         output,
         {
@@ -101,7 +133,8 @@ def simulate(
             "fastpty_version": fastpty.__version__,
             "config": config.model_dump_json(),
         },
-        fractions.reshape(*config.scan.shape, pixels, pixels),
+        patterns,
+        config.scan.shape,
         {
             "positions_A": (nominal, "Angstrom"),
             "truth/phase": (phase, "rad"),
@@ -112,7 +145,12 @@ def simulate(
         kind=kind,
         rng=noise,
     )
-    return output
+
+
+def _brightest(patterns: Scratch) -> float:
+    """The largest value, from a few patterns at a time."""
+    starts = range(0, len(patterns), PATTERNS_PER_CHUNK)
+    return max(float(patterns[start : start + PATTERNS_PER_CHUNK].max()) for start in starts)
 
 
 def cell_count(config: SimulateConfig, cell: Structure) -> int:
@@ -122,38 +160,74 @@ def cell_count(config: SimulateConfig, cell: Structure) -> int:
     return max(1, round(config.specimen.thickness_A / cell.cell[2]))
 
 
-def _diffract(
+def _by_windows(
+    patterns: Scratch,
     config: SimulateConfig,
     cell: Structure,
     cells: int,
     geometry: Geometry,
     rng: np.random.Generator,
     progress: Callable[[int, int], None] | None,
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """(patterns [P, N, N], total projected potential [Y, X] in V Angstrom on the fine box)."""
+) -> NDArray[np.float64]:
+    """Add up the patterns; the total projected potential [Y, X] in V Angstrom on the fine box.
+
+    The transmission functions of a configuration are held, all patterns go through them, then
+    comes the next: so each is made once. A potential is held only until it has been used.
+    """
     wanted, fine = config.specimen.slice_thickness_A, geometry.fine_pixel
     atoms = cell.fill(geometry.origin, np.array(geometry.fine_shape) * fine)
     sigma = interaction_parameter(config.optics.energy_kv)
-    smeared = smeared_slices(atoms, wanted, geometry.fine_shape, fine)
-
-    def configurations() -> Iterator[list[torch.Tensor]]:
+    potential = np.zeros(geometry.fine_shape)
+    smeared = []
+    for layer in smeared_slices(atoms, wanted, geometry.fine_shape, fine):
+        potential += layer
         if not config.specimen.frozen_phonons:
-            yield [transmission_function(v, sigma, fine) for v in smeared] * cells
-        for _ in range(config.specimen.frozen_phonons):
-            frozen = frozen_slices(atoms, wanted, cells, geometry.fine_shape, fine, rng)
-            yield [transmission_function(v, sigma, fine) for v in frozen]
+            smeared.append(transmission_function(layer, sigma, fine))
 
     optics = prepare_optics(config, assign_slices(atoms, wanted)[2])
     count, runs = len(geometry.corner), max(1, config.specimen.frozen_phonons)
-    patterns = np.zeros((count, config.detector.pixels, config.detector.pixels), np.float32)
-    for run, slices in enumerate(configurations()):
+    for run in range(runs):
+        slices = smeared * cells or [
+            transmission_function(layer, sigma, fine)
+            for layer in frozen_slices(atoms, wanted, cells, geometry.fine_shape, fine, rng)
+        ]
 
         def report(done: int, before: int = run * count) -> None:
             if progress is not None:
                 progress(before + done, runs * count)
 
         add_patterns(patterns, optics, slices, geometry, scale=1 / runs, progress=report)
-    return patterns, cells * np.sum(smeared, axis=0)
+        del slices  # before the next ones are made
+    return cells * potential
+
+
+def _by_crystal(
+    patterns: Scratch,
+    config: SimulateConfig,
+    cell: Structure,
+    cells: int,
+    geometry: Geometry,
+    positions: NDArray[np.float64],
+    progress: Callable[[int, int], None] | None,
+) -> NDArray[np.float64]:
+    """The same by one multislice calculation for each fine frequency of the detector."""
+    total = 0
+
+    def scattered(done: int, frequencies: int) -> None:
+        nonlocal total
+        total = frequencies + len(positions)
+        if progress is not None:
+            progress(done, total)
+
+    def report(done: int) -> None:
+        if progress is not None:
+            progress(total - len(positions) + done, total)
+
+    scattering = scatter(config, cell, cells, scattered)
+    add_crystal_patterns(patterns, scattering, config, positions, progress=report)
+    fine = geometry.fine_pixel
+    atoms = cell.fill(geometry.origin, np.array(geometry.fine_shape) * fine)
+    return cells * projected_potential(atoms, geometry.fine_shape, fine)
 
 
 def _truth(
@@ -205,17 +279,23 @@ def _check_memory(config: SimulateConfig, geometry: Geometry, cell: Structure, c
     """Refuse a run whose large arrays would not fit."""
     wanted = config.specimen.slice_thickness_A
     _, per_cell, _ = assign_slices(cell, wanted)
+    crystal = config.grid.method == "crystal"
     held = per_cell * (cells if config.specimen.frozen_phonons else 1)
     box = geometry.fine_shape[0] * geometry.fine_shape[1]
-    # Transmission (complex64) and potential (float64) of each slice held, a few complex128 work
-    # arrays of the box, the patterns in float32, and the file, which is built in memory.
-    need = box * (16 * held + 64) + 8 * len(geometry.corner) * config.detector.pixels**2
+    # Transmission (complex64) of each slice held, the total potential, some complex128 work arrays
+    # of the box, and what each thread works on. Patterns lie on the disk.
+    threads = torch.get_num_threads()
+    need = box * (8 * held * (not crystal) + 8 + WORK_BYTES)
+    if crystal:
+        need += crystal_memory(config, cell)
+    else:
+        need += threads * batch_memory(geometry.window)
     limit = config.grid.memory_limit_GiB
     if need > limit * 2**30:
         raise ConfigError(
             "grid.memory_limit_GiB",
             f"the run needs about {need / 2**30:.3g} GiB for a box of {geometry.fine_shape[0]} x "
-            f"{geometry.fine_shape[1]} pixels, {held} slices and {len(geometry.corner)} patterns; "
-            f"the limit is {limit:g} GiB.",
-            "Scan fewer positions or raise the limit.",
+            f"{geometry.fine_shape[1]} pixels and {held} slices; the limit is {limit:g} GiB.",
+            "Scan a smaller area, use thicker slices, or raise the limit."
+            + (" method: window needs no more for large cells." if crystal else ""),
         )

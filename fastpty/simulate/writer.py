@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fastpty.atomic import atomic_hdf5
 from fastpty.errors import OutputError
 from fastpty.simulate.detector import expose
+from fastpty.simulate.scratch import Scratch
 
 __all__ = ["FORMAT", "FORMAT_VERSION", "check_output", "write_file"]
 
@@ -40,7 +41,8 @@ def check_output(output: Path) -> None:
 def write_file(
     output: Path,
     attributes: Mapping[str, Any],
-    fractions: NDArray[np.float32],
+    patterns: Scratch,
+    scan_shape: tuple[int, int],
     datasets: Mapping[str, tuple[NDArray[Any], str]],
     *,
     electrons: float | None,
@@ -52,34 +54,41 @@ def write_file(
     Parameters
     ----------
     attributes : root attributes beside ``format`` and ``format_version``.
-    fractions : [Sy, Sx, N, N] float32, fractions of the incident beam. Counts are drawn line by
-        line, so that they are never held twice.
+    patterns : [Sy Sx, N, N], fractions of the incident beam; a few are in memory at a time.
+    scan_shape : (Sy, Sx).
     datasets : name -> (values, units), beside ``data``.
-    electrons, kind, rng : as in :func:`fastpty.simulate.detector.expose`.
+    electrons, kind, rng : as in :func:`fastpty.simulate.detector.expose`. Counts are drawn in the
+        order of the patterns.
 
     Raises
     ------
     OutputError : the disk is full or the file cannot be replaced; an earlier one stays.
     """
-    _, width, rows, columns = fractions.shape
+    height, width = scan_shape
+    chunk = min(width, PATTERNS_PER_CHUNK)
+    rows, columns = patterns[:1].shape[1:]
     unit = "electrons" if electrons is not None else "fraction of incident beam"
     packed = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
     try:
-        with atomic_hdf5(output) as file:
+        with atomic_hdf5(output) as (file, check):
             file.attrs["format"] = FORMAT
             file.attrs["format_version"] = FORMAT_VERSION
             for name, value in attributes.items():
                 file.attrs[name] = value
             data = file.create_dataset(
                 "data",
-                fractions.shape,
+                (height, width, rows, columns),
                 kind,
-                chunks=(1, min(width, PATTERNS_PER_CHUNK), rows, columns),
+                chunks=(1, chunk, rows, columns),
                 **packed,
             )
             data.attrs["units"] = unit
-            for line, patterns in enumerate(fractions):
-                data[line] = expose(patterns, electrons, kind, rng)
+            for line in range(height):
+                for start in range(0, width, chunk):
+                    stop = min(start + chunk, width)
+                    part = patterns[line * width + start : line * width + stop]
+                    data[line, start:stop] = expose(part, electrons, kind, rng)
+                check()
             for name, (values, units) in datasets.items():
                 dataset = file.create_dataset(name, data=values, **packed)
                 dataset.attrs["units"] = units

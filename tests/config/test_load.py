@@ -148,7 +148,12 @@ def test_set_steps_into_a_switched_section(switch: object) -> None:
         ("a..b=3", r"'a\.\.b' has an empty name"),
         (".a=3", r"'\.a' has an empty name"),
         ("a.b.c=3", r"a\.b is 1, which has no fields"),
-        ("a.l.0=3", r"a\.l is \[1\], which has no fields"),
+        (
+            "a.l.1=3",
+            r"a\.l is a list of 1, whose items are named by their number from 0; found '1'",
+        ),
+        ("a.l.b=3", r"a\.l is a list of 1, .*; found 'b'"),
+        ("a.l.0.c=3", r"a\.l\.0 is 1, which has no fields"),
         ("a.b=[1", r"the value of 'a\.b=\[1' is not valid YAML"),
     ],
 )

@@ -191,9 +191,12 @@ def test_what_is_written_reads_back() -> None:
 
 def test_nobodys_section_is_changed() -> None:
     """The end of a decay is written into a copy."""
-    given = OptimiseConfig(schedule={"decay": "linear"}, iterations=5)
-    other = OptimiseConfig(schedule=given.schedule.model_copy(update={"until": None}), iterations=9)
-    assert (given.schedule.until, other.schedule.until) == (5, 9)
+    given = OptimiseConfig(schedule={"decay": "linear"}, probe={"schedule": {"decay": "linear"}})
+    for iterations in (5, 9):
+        ending = given.ending(iterations)
+        assert ending.iterations == ending.schedule.until == iterations
+        assert ending.probe.schedule.until == iterations
+    assert given.schedule.until is given.probe.schedule.until is None
 
 
 @pytest.mark.parametrize(("given", "found"), [("auto", "auto"), ("on", True), ("off", False)])

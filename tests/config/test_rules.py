@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fastpty.config import ReconConfig
+from fastpty.config import ReconConfig, apply_overrides
 from fastpty.config.base import sections_of
 from fastpty.constraints import CONSTRAINTS
 from fastpty.errors import ConfigError
@@ -29,9 +29,13 @@ def test_the_smallest_configs_are_complete() -> None:
         ("beam.semiangle_mrad", "0"),
         ("calibration.pixel_size", "0"),
         ("scan.step", "0"),
+        ("scan.jitter_px", "-0.1"),
         ("object.slices", "0"),
         ("object.thickness", "0"),
         ("object.margin", "-1"),
+        ("object.modes", "0"),
+        ("object.mode_phase", "-0.1"),
+        ("optimise.tilt.lr", "-0.1"),
         ("probe.modes", "0"),
         ("probe.mode_power", "0"),
         ("loss.gaussian.weight", "0"),
@@ -97,6 +101,8 @@ def test_the_smallest_configs_are_complete() -> None:
         ("optimise.schedule.plateau", "0"),
         ("optimise.schedule.factor", "0"),
         ("optimise.probe.schedule.threshold", "-0.1"),
+        ("convergence.patience", "0"),
+        ("convergence.threshold", "0"),
         ("output.checkpoint_every", "0"),
         ("output.snapshot_patterns", "0"),
     ],
@@ -123,6 +129,7 @@ def test_lower_bounds(field: str, low: str) -> None:
         ("optimise.schedule.gamma", "1", "less than 1"),
         ("optimise.schedule.factor", "1", "less than 1"),
         ("optimise.probe.schedule.threshold", "1", "less than 1"),
+        ("convergence.threshold", "1", "less than 1"),
         ("output.snapshot_patterns", "65", "at most 64"),
         ("constraints.probe_aperture.power", "1.5", "at most 1"),
         ("constraints.sparse_dct.keep", "1.5", "at most 1"),
@@ -176,6 +183,43 @@ def test_a_switch_in_a_list_is_no_number() -> None:
         (["scan.positions={path: a.npy}"], r"^scan\.positions\.unit: is required"),
         (["scan.affine=[[1, 2], [2, 4]]"], "^scan: affine must be invertible, got"),
         (["object.slices=3"], "^object: thickness is needed for 3 slices"),
+        (
+            ["object={slices: 3, thickness: [5]}"],
+            "^object: thickness has 1 values; 3 slices have 2",
+        ),
+        (
+            ["object={slices: 3, thickness: [5, 6]}"],
+            "^object: thickness is a list, one for each gap, but thickness_per is object; set it",
+        ),
+        (
+            ["object={slices: 3, thickness: [5, 0], thickness_per: gap}"],
+            r"^object\.thickness\.1: must be greater than 0; found 0",
+        ),
+        (["object.tilts.path=t.npy"], "^object: tilts are of each position, but tilt_per is scan"),
+        (
+            ["object={tilts: {path: t.npy}, tilt_per: position, tilt_mrad: [1, 0]}"],
+            r"^object: tilts and tilt_mrad = \[1\.0, 0\.0\] are both given",
+        ),
+        (["object={modes: 2, occupancy: [1]}"], "^object: occupancy has 1 values, but modes is 2"),
+        (["object={modes: 2, occupancy: [0, 0]}"], "^object: occupancy must have at least one"),
+        (["object={modes: 2, occupancy: [1, -1]}"], r"^object\.occupancy\.1: must be at least 0"),
+        (["object={modes: 2, mode_phase: 0}"], "^object: mode_phase is 0, so the 2 modes would"),
+        (["probe.aberrations=[phi12]"], r"^probe\.aberrations: phi12 is an azimuth; name the coef"),
+        (["probe.aberrations=[defoucs]"], r"^probe\.aberrations: unknown name 'defoucs'; did you"),
+        (["probe.aberrations=[A1, C12a]"], r"^probe\.aberrations: C12a and A1 both move C12a"),
+        (["start={file: a.h5, take: []}"], r"^start\.take: must be a list of at least 1"),
+        (["start={file: a.h5, take: [mask]}"], r"^start\.take\.0: must be 'object', 'probe'"),
+        (
+            ["optimise.tilt.lr=0.1"],
+            r"optimise\.tilt\.lr = 0\.1 would do nothing: a single slice \(object.slices = 1\)",
+        ),
+        (["optimise.thickness.lr=0.1"], r"optimise\.thickness\.lr = 0\.1 .*has no thickness"),
+        (["optimise.occupancy.lr=0.1"], r"optimise\.occupancy\.lr = 0\.1 .*object.modes = 1"),
+        (["optimise.aberrations.lr=0.1"], r"optimise\.aberrations\.lr .*probe.aberrations names"),
+        (
+            ["constraints.smooth_tilt=on"],
+            r"constraints\.smooth_tilt would do nothing: object.tilt_per is scan; set it to",
+        ),
         (["probe.modes=6", "probe.mode_power=0.2"], "^probe: mode_power 0.2 .*leaves 0 for"),
         (["constraints.blur_xy={start: 5, stop: 4}"], "stop = 4 is before start = 5"),
         (
@@ -222,6 +266,9 @@ def test_rules_that_join_fields(overrides: list[str], message: str) -> None:
         (["calibration.dk=1"], "calibration has no meaning"),
         (["truth=data.h5"], "truth has no meaning"),
         (["probe.start=null"], r"probe\.start is needed with units: pixel"),
+        (["probe.aberrations=[defocus]"], r"probe\.aberrations has no meaning"),
+        (["optimise.tilt.lr=1"], r"optimise\.tilt\.lr = 1 would do nothing: a single slice"),
+        (["optimise.thickness.lr=1"], r"optimise\.thickness\.lr = 1 would do nothing"),
         (["constraints.probe_support=on"], r"probe_support\.z_range must be null"),
         (["object={slices: 2, thickness: 5}"], r"object\.slices = 2 needs units: angstrom"),
         (
@@ -248,6 +295,7 @@ def test_bounds_that_touch_are_allowed() -> None:
 
 
 CONSTRAINT_NAMES = list(CONSTRAINTS)
+WITH_TILTS = apply_overrides(COMPLETE, ["object.tilt_per=position"])
 
 
 @pytest.mark.parametrize("name", CONSTRAINT_NAMES)
@@ -259,19 +307,20 @@ def test_off_switches_a_constraint_off(name: str, off: str) -> None:
 @pytest.mark.parametrize("name", CONSTRAINT_NAMES)
 @pytest.mark.parametrize("given", ["on", "true", "{}"])
 def test_on_means_its_defaults(name: str, given: str) -> None:
-    section = getattr(check(f"constraints.{name}={given}").constraints, name)
+    section = getattr(check(f"constraints.{name}={given}", base=WITH_TILTS).constraints, name)
     assert section == type(section)()
 
 
 @pytest.mark.parametrize("name", CONSTRAINT_NAMES)
 def test_a_part_keeps_the_other_defaults(name: str) -> None:
-    section = getattr(check(f"constraints.{name}.every=3").constraints, name)
+    section = getattr(check(f"constraints.{name}.every=3", base=WITH_TILTS).constraints, name)
     assert section == type(section)(every=3)
 
 
 @pytest.mark.parametrize("name", CONSTRAINT_NAMES)
 def test_other_constraints_stay_as_they_are(name: str) -> None:
-    changed = check(f"constraints.{name}={{every: 3}}").constraints.model_dump(exclude={name})
+    config = check(f"constraints.{name}={{every: 3}}", base=WITH_TILTS)
+    changed = config.constraints.model_dump(exclude={name})
     assert changed == check().constraints.model_dump(exclude={name})
 
 

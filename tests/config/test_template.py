@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastpty.config import ReconConfig, read_yaml, validate_config
+from fastpty.config.base import variants_of
 from fastpty.config.data import DataConfig
 from fastpty.config.init import data_section, initial_config
 from fastpty.config.load import parse_value
@@ -20,6 +21,8 @@ from fastpty.errors import ConfigError
 from fastpty.io import RawScan
 from tests.config.complete import COMPLETE
 from tests.config.test_rules import FIELDS
+
+STEPS = variants_of(ReconConfig.model_fields["preprocess"].annotation)
 
 METADATA = {
     "energy_kv": 300.0,
@@ -43,6 +46,9 @@ def scan_of(shape: tuple[int, int] | None = (3, 4), **others: Any) -> RawScan:
 
 def test_every_field_appears_in_its_place() -> None:
     text = write_template(ReconConfig, COMPLETE, "title")
+    text = re.sub(
+        r"(?m)^# - step:.*\n(#   .*\n)+", "", text
+    )  # items, which have no place of theirs
     while (plain := re.sub(r"(?m)^([ #]*)# ( *\w+:)", r"\1\2", text)) != text:
         text = plain
     content = parse_value(text)
@@ -51,6 +57,18 @@ def test_every_field_appears_in_its_place() -> None:
         for part in name.split("."):
             assert part in inner, name
             inner = inner[part]
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_every_field_of_a_step_appears_below_the_list(name: str) -> None:
+    text = write_template(ReconConfig, COMPLETE, "title").split("preprocess: []")[1]
+    (block,) = re.findall(rf"(?m)^# - step: {name} .*\n(?:#   .*\n)*", text)
+    plain = re.sub(r"(?m)^# ?", "", block)
+    while (bare := re.sub(r"(?m)^( *)# ( *\w+:)", r"\1\2", plain)) != plain:
+        plain = bare
+    (content,) = parse_value(plain)
+    assert set(content) == set(STEPS[name].model_fields)
+    assert all(field.description for field in STEPS[name].model_fields.values())
 
 
 def test_a_complete_template_reads_back() -> None:
@@ -203,7 +221,7 @@ def test_initial_config_takes_the_scale_that_the_file_has(
     known: dict[str, float], field: str, value: float
 ) -> None:
     text = initial_config(Path("d.h5"), scan_of(metadata=known), section_of())
-    assert parse_value(text)["calibration"] == {field: value}
+    assert parse_value(text)["calibration"] == {field: value, "of": "recorded"}
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def lens_model(
         shift=torch.from_numpy((positions - corner).astype(np.float32)),
         positions_start=positions,
         power_start=1.0,
-        thickness=15.0,
+        thickness=torch.tensor(15.0),
         tilt=None if tilt is None else torch.tensor([tilt]),
         wavelength=0.02,
         pixel_size=(0.3, 0.35),

@@ -19,8 +19,7 @@ def apply(model: Model, name: str, settings: object = True) -> None:
 
 def values(model: Model) -> dict[str, torch.Tensor]:
     """A copy of everything that a constraint may change."""
-    tensors = model.unknowns | ({} if model.tilt is None else {"tilt": model.tilt})
-    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+    return {name: tensor.detach().clone() for name, tensor in model.unknowns.items()}
 
 
 def small_model(
@@ -43,7 +42,7 @@ def small_model(
         shift=shift.to(dtype),
         positions_start=start,
         power_start=7.0,
-        thickness=12.0,
+        thickness=torch.tensor(12.0, dtype=dtype),
         tilt=torch.randn(5, 2, generator=generator, dtype=dtype),
         wavelength=0.02,
         pixel_size=(0.3, 0.2),

@@ -47,6 +47,15 @@ def test_the_patterns_stay(index: int, tilt: tuple[float, float] | None) -> None
     )
 
 
+def test_gaps_of_their_own_count_by_their_mean() -> None:
+    """A probe that is moved along by a mean of 15 Angstrom per slice."""
+    one, each = layer(1), layer(1)
+    each.thickness = torch.tensor([10.0, 20.0, 12.0, 18.0, 15.0, 15.0])
+    for model in (one, each):
+        apply(model, "recentre_depth")
+    torch.testing.assert_close(each.probe, one.probe, **ROUNDING)
+
+
 @pytest.mark.parametrize(
     ("settings", "moved"),
     [({"scale": 0.5}, 1.5), ({"max_shift": 2}, 2.0), ({"scale": 0}, 0.0), ({"max_shift": 0}, 0.0)],

@@ -243,3 +243,12 @@ def test_width_and_orders_of_the_notches_are_used() -> None:
     assert results[1] > 2 * results[0]
     assert results[2] > 2 * results[0]
     # Two to one in area for the second order: 12 frequencies instead of 4.
+
+
+def test_object_modes_count_by_their_occupancy() -> None:
+    model = lens_model(slices=1)
+    model.amplitude = torch.stack([model.amplitude[0] * 0 + 0.8, model.amplitude[0] * 0 + 1.2])
+    model.phase = torch.zeros_like(model.amplitude)
+    assert leakage(model)["amplitude"] == pytest.approx(0, abs=CLOSE["atol"])
+    model.occupancy = torch.tensor([0.75, 0.25])
+    assert leakage(model)["amplitude"] == pytest.approx(-0.1, abs=CLOSE["atol"])

@@ -16,6 +16,8 @@ from tests.constraints.lens import lens_model
 from tests.constraints.small_model import OFF, apply, small_model, values
 from tests.tolerances import tolerance
 
+ROUNDING = tolerance("sum", torch.float32)["rtol"]
+
 
 def test_the_config_names_every_constraint_in_order() -> None:
     assert [*CONSTRAINTS, "custom"] == list(ConstraintsConfig.model_fields)
@@ -68,10 +70,10 @@ def test_schedule(start: int, length: int | None, every: int) -> None:
 def test_unknowns_are_changed_in_place(name: str) -> None:
     """The optimiser holds these very tensors; and no gradient runs through a constraint."""
     model = small_model()
-    before = dict(model.unknowns) | {"tilt": model.tilt.requires_grad_()}
+    before = model.unknowns
     copies = values(model)
     apply(model, name)
-    after = model.unknowns | {"tilt": model.tilt}
+    after = model.unknowns
     assert all(after[key] is tensor for key, tensor in before.items())
     assert all(tensor.is_leaf and tensor.requires_grad for tensor in before.values())
     assert any(not torch.equal(before[key], copies[key]) for key in before)
@@ -139,3 +141,36 @@ def test_on_the_gpu(name: str) -> None:
     for key, tensor in values(on(there, "cpu")).items():
         close = tolerance("chain", tensor.dtype, scale=float(tensor.abs().max()))
         torch.testing.assert_close(tensor, values(model)[key], **close)
+
+
+@pytest.mark.parametrize("name", list(CONSTRAINTS))
+def test_what_it_changes_is_told(name: str) -> None:
+    """By how much, of everything that it does change."""
+    model = small_model()
+    before = values(model)
+    config = ConstraintsConfig(**(OFF | {name: True}))
+    changes = apply_constraints(model, config, 1)
+    expected = {
+        f"{name}/{unknown}": float((after - before[unknown]).norm() / before[unknown].norm())
+        for unknown, after in values(model).items()
+    }
+    told = {key: float(change) for key, change in changes.items()}
+    for key, size in expected.items():
+        assert told.get(key, 0.0) == pytest.approx(size, rel=ROUNDING, abs=ROUNDING), key
+    assert set(told) <= set(expected)
+
+
+def test_what_functions_of_ones_own_change_is_told() -> None:
+    entry = {"call": "tests.constraints.own_functions:add_phase", "options": {"amount": 7.0}}
+    model = small_model()
+    size = model.phase.detach().norm()
+    changes = apply_constraints(model, ConstraintsConfig(**(OFF | {"custom": [entry]})), 1)
+    assert {key.split("/")[0] for key in changes} == {"custom.0"}
+    added = 7.0 * model.phase.numel() ** 0.5 / float(size)
+    assert float(changes["custom.0/phase"]) == pytest.approx(added, rel=ROUNDING)
+    assert float(changes["custom.0/probe"]) == 0
+
+
+def test_only_one_part_is_told_of() -> None:
+    config = ConstraintsConfig(**(OFF | {"blur_xy": {"of": "phase"}}))
+    assert list(apply_constraints(small_model(), config, 1)) == ["blur_xy/phase"]

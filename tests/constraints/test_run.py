@@ -15,7 +15,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 
 
 def test_all_together(tiny: Tiny) -> None:
-    run = tiny_run(tiny, constraints=dict.fromkeys(CONSTRAINTS, True))
+    tilts = {"tilt_mrad": [1, 2], "tilt_per": "position"}
+    run = tiny_run(tiny, object=tilts, constraints=dict.fromkeys(CONSTRAINTS, True))
     run.run()
     assert run.finished
     assert np.isfinite(run.history.loss).all()

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from fastpty.engines import gradient
+from fastpty.engines import passes
 from fastpty.recon import Reconstruction
 from tests.recon_cases import Tiny, make_tiny, tiny_run
 from tests.test_graphs import Recorder, assert_equal
 from tests.tolerances import tolerance
 
-PLAIN: dict[str, Any] = {"optimiser": {"name": "SGD"}}
+PLAIN: dict[str, Any] = {"optimiser": {"name": "SGD"}, "thickness": {"lr": 0.1}}
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def mean_loss(monkeypatch: pytest.MonkeyPatch) -> None:
         misfit = (intensity - measured).square().mean()
         return misfit, {"mean": misfit}
 
-    monkeypatch.setattr(gradient, "total_loss", total_loss)
+    monkeypatch.setattr(passes, "total_loss", total_loss)
 
 
 def with_contrast(run: Reconstruction) -> Reconstruction:
@@ -88,11 +88,11 @@ def test_relative_misfits_are_averaged_by_patterns(tiny: Tiny) -> None:
     order = torch.from_numpy(np.random.default_rng([0, 1]).permutation(30))
     total = torch.zeros(())
     for index in order.split(8):
-        loss, _ = gradient.total_loss(
+        loss, _ = passes.total_loss(
             again.config.loss,
             again.model,
             index,
-            gradient.simulate_patterns(again.model, index),
+            passes.simulate_patterns(again.model, index),
             again.measurements.patterns.batch(index),
             None,
         )

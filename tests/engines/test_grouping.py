@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fastpty.engines import gradient, grouping
+from fastpty.engines import grouping, passes
 from fastpty.engines.grouping import _hilbert_index, batch_order
 from tests.recon_cases import Tiny, make_tiny, tiny_run
 
@@ -169,13 +169,13 @@ def test_the_engine_groups_as_the_config_says(
     """By the positions before the fit, which a resumed run knows too."""
     run = tiny_run(tiny, optimise={"grouping": mode})
     seen: list[list[int]] = []
-    simulate = gradient.simulate_patterns
+    simulate = passes.simulate_patterns
 
     def recorded(model: Any, index: Any) -> Any:
         seen.append(index.tolist())
         return simulate(model, index)
 
-    monkeypatch.setattr(gradient, "simulate_patterns", recorded)
+    monkeypatch.setattr(passes, "simulate_patterns", recorded)
     run.engine.run_iteration(3)
     expected = batch_order(
         mode, run.model.positions_start, 8, np.random.default_rng([0, 3]), (5, 6)

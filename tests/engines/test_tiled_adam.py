@@ -12,6 +12,7 @@ import torch
 from fastpty import ops
 from fastpty.checkpoint import read_checkpoint, write_checkpoint
 from fastpty.config.optimise import OptimiseConfig
+from fastpty.engines.grouping import batch_order
 from fastpty.engines.tiled_adam import TiledAdam, Tiling, choose_tiling, pays, touched_share
 from fastpty.ops import native
 from fastpty.recon import Reconstruction
@@ -40,12 +41,10 @@ def run_with(tiny: Tiny, *changes: dict[str, Any]) -> Reconstruction:
 
 def assert_alike(found: Reconstruction, expected: Reconstruction) -> None:
     """As two implementations of a fit are; see the bounds."""
-    assert found.engine.state()["losses"] == pytest.approx(
-        expected.engine.state()["losses"], rel=bound("tiles losses")
-    )
+    assert found.history.loss == pytest.approx(expected.history.loss, rel=bound("tiles losses"))
     for name, tensor in expected.model.unknowns.items():
         difference = (found.model.unknowns[name] - tensor).detach().norm()
-        assert difference < bound("tiles") * (tensor - tensor.mean()).detach().norm(), name
+        assert difference <= bound("tiles") * (tensor - tensor.mean()).detach().norm(), name
 
 
 CHANGES: dict[str, dict[str, Any]] = {
@@ -184,10 +183,11 @@ def test_by_itself_it_is_done_where_it_is_less_work(
     grid = np.stack(np.meshgrid(*2 * [np.arange(40)], indexing="ij"), -1).reshape(-1, 2)
     model.phase = torch.zeros(1, 2, 300, 300)
     model.corner = torch.from_numpy(grid * 7)
-    model.positions_start, model.scan_shape = grid * 7.0, (40, 40)
     config = OptimiseConfig(**({"batch_size": 64} | options))
-    tiling = choose_tiling(config, run.config.loss, model, 0)
+    rng = np.random.default_rng(0)
+    order = batch_order(config.grouping, grid * 7.0, config.batch_size, rng, (40, 40))
+    tiling = choose_tiling(config, run.config.loss, model, order)
     assert (tiling and tiling.unknowns) == expected
     with ops.use_backend("reference"):
-        slow = choose_tiling(config, run.config.loss, model, 0)
+        slow = choose_tiling(config, run.config.loss, model, order)
     assert (slow is not None) == (config.tiles is True)

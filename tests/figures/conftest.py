@@ -45,7 +45,7 @@ def build_results(
         scan_shape=scan if raster else None,
         pixel_size=pixel_size,
         wavelength=wavelength,
-        thickness=10.0 if slices > 1 and pixel_size else None,
+        thickness=np.float32(10.0) if slices > 1 and pixel_size else None,
         history=History(
             loss=falling,
             seconds=[0.5] * iterations,

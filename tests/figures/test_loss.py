@@ -120,3 +120,20 @@ def test_constant_rates_need_no_panel(make_results):
     results = make_results(iterations=3)
     results.history.lr = {"phase": [1e-3] * 3, "positions": [0.0, 1e-3, 1e-3], "probe": [0.0] * 3}
     assert len(draw_loss(results).axes) == 1
+
+
+def test_where_a_stage_begins(make_results):
+    """Also above the rates; stages are named by the plan, or by their number."""
+    results = make_results(iterations=6)
+    results.history.stage = [0, 0, 1, 1, 1, 2]
+    results.history.lr = {"phase": [1.0, 1.0, 0.5, 0.5, 0.5, 0.5]}
+    results.config = {"plan": [{"name": "centre"}, {"name": "full"}, {"name": None}]}
+    figure = draw_loss(results)
+    for axes in figure.axes:
+        marks = [line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == ":"]
+        assert marks == [2.5, 5.5]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["full", "stage 3"]
+
+
+def test_one_stage_has_no_mark(any_results):
+    assert not draw_loss(any_results).axes[0].texts

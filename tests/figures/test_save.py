@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import fastpty.figures.positions
@@ -33,6 +34,14 @@ def test_all_figures_are_written(make_results, tmp_path):
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
 
 
+def test_figures_of_what_was_free(make_results, tmp_path):
+    results = make_results()
+    results.tilt = np.ones((len(results.positions), 2), np.float32)
+    results.history.unknowns = {"thickness": [[10.0]] * 12}
+    paths = save_figures(results, tmp_path, dpi=30)
+    assert [path.name for path in paths] == [*ALL, "unknowns.png", "tilt.png"]
+
+
 def test_figures_that_do_not_apply_are_left_out_for_a_reason(make_results, tmp_path, caplog):
     results = make_results(slices=1, iterations=0)
     results.snapshots = results.snapshots[:1]
@@ -44,6 +53,8 @@ def test_figures_that_do_not_apply_are_left_out_for_a_reason(make_results, tmp_p
         "loss.png",
         "forward_iter0000.png",
         "phase_slices.png",
+        "unknowns.png",
+        "tilt.png",
     ]
 
 

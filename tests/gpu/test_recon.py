@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 pytest.importorskip("pydantic", reason="the config needs pydantic")
 
 from fastpty.checkpoint import read_checkpoint, write_checkpoint
-from fastpty.engines import gradient, graphs, optimisers
+from fastpty.engines import graphs, optimisers, passes
 from fastpty.measurements import patterns as patterns_module
 from fastpty.recon import Reconstruction
 from tests.recon_cases import Tiny, make_tiny, tiny_run
@@ -75,6 +76,30 @@ def test_unknowns_that_come_and_go(tiny: Tiny, device: torch.device) -> None:
     assert torch.equal(pair[0].model.probe.cpu(), pair[1].model.probe)
 
 
+def test_all_unknowns_at_once(tiny: Tiny, device: torch.device) -> None:
+    """Small numbers beside large arrays, weights that are made shares after every step, and a
+    probe that takes up its aberrations between iterations: also while graphs are replayed."""
+    names = ("tilt", "thickness", "occupancy", "aberrations")
+    found, expected = (
+        start(
+            tiny,
+            where,
+            object={"modes": 2, "tilt_per": "position", "thickness_per": "gap"},
+            probe={"aberrations": ["defocus", "C12"]},
+            optimise={name: {"lr": 1e-3} for name in names},
+        )
+        for where in (device, torch.device("cpu"))
+    )
+    assert_like(finish(found), finish(expected))
+    assert len(found.model.unknowns) == 8
+    for name, values in expected.history.unknowns.items():
+        np.testing.assert_allclose(
+            found.history.unknowns[name], values, rtol=bound("losses"), atol=bound("losses")
+        )
+    graphed = found.engine._passes.graphed
+    assert graphed is None or not graphed._failed
+
+
 OPTIMISERS = {
     "Adadelta": 1e3,
     "Adafactor": 1.0,
@@ -105,7 +130,7 @@ def test_every_optimiser(tiny: Tiny, device: torch.device, name: str) -> None:
     )
     assert_like(finish(found), finish(expected))
     assert found.history.lr == expected.history.lr
-    graphed = found.engine._graphed
+    graphed = found.engine._passes.graphed
     if device.type == "cuda":
         assert (graphed is not None) is optimisers.can_be_recorded(name)
     assert graphed is None or not graphed._failed
@@ -150,10 +175,10 @@ def test_windows_without_a_kernel(device: torch.device, tmp_path: Path) -> None:
 
 def test_small_batches_run_as_graphs(tiny: Tiny, cuda: torch.device) -> None:
     run = start(tiny, cuda)
-    assert run.engine._graphed is not None
+    assert run.engine._passes.graphed is not None
     finish(run)
-    assert not run.engine._graphed._failed
-    assert {shape[0] for _, shape in run.engine._graphed._graphs} == {6, 8}
+    assert not run.engine._passes.graphed._failed
+    assert {shape[0] for _, shape in run.engine._passes.graphed._graphs} == {6, 8}
     eager = start(tiny, cuda)
     eager.engine.record_with(None)
     assert_like(run, finish(eager))
@@ -169,14 +194,14 @@ def test_nothing_waits_within_an_iteration(
     for iteration in range(1, 6):  # until all graphs are recorded
         run.engine.run_iteration(iteration)
     waited: list[torch.device] = []
-    at_the_end = gradient.raise_device_errors
+    at_the_end = passes.raise_device_errors
 
     def may_wait(device: torch.device) -> None:
         torch.cuda.set_sync_debug_mode("default")
         waited.append(device)
         at_the_end(device)
 
-    monkeypatch.setattr(gradient, "raise_device_errors", may_wait)
+    monkeypatch.setattr(passes, "raise_device_errors", may_wait)
     torch.cuda.set_sync_debug_mode("error")
     run.engine.run_iteration(6)
     assert len(waited) == 1
@@ -189,7 +214,7 @@ def test_a_step_that_cannot_be_recorded(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """It waits for the device, which no recording may; the run is right all the same."""
-    simulate = gradient.simulate_patterns
+    simulate = passes.simulate_patterns
 
     def waiting(*arguments: Any) -> torch.Tensor:
         intensity = simulate(*arguments)
@@ -197,7 +222,7 @@ def test_a_step_that_cannot_be_recorded(
         return intensity
 
     expected = finish(start(tiny, cuda))
-    monkeypatch.setattr(gradient, "simulate_patterns", waiting)
+    monkeypatch.setattr(passes, "simulate_patterns", waiting)
     with caplog.at_level(logging.WARNING, logger="fastpty"):
         found = finish(start(tiny, cuda))
     assert len([r for r in caplog.records if "could not be recorded" in r.message]) == 1
@@ -286,18 +311,18 @@ def test_a_graph_does_not_outlive_its_moments(tiny: Tiny, cuda: torch.device) ->
     run = start(tiny, cuda, iterations=8)
     for iteration in range(1, 6):
         run.engine.run_iteration(iteration)
-    graphed = run.engine._graphed
+    graphed = run.engine._passes.graphed
     run.engine.load_state(run.engine.state())
-    assert run.engine._graphed is not graphed
+    assert run.engine._passes.graphed is not graphed
     run.engine.run_iteration(6)
 
 
 def test_many_graphs_share_memory(tiny: Tiny, cuda: torch.device) -> None:
     """Batches of 1 to 12 positions, forth and back: no graph spoils what another one leaves."""
     run = start(tiny, cuda)
-    assert isinstance(run.engine._recorder, graphs.CudaRecorder)
-    step: Callable[..., torch.Tensor] = run.engine._graphed
-    turn = gradient._Turn(run.engine._free(1))
+    assert isinstance(run.engine._passes.recorder, graphs.CudaRecorder)
+    step: Callable[..., torch.Tensor] = run.engine._passes.graphed
+    turn = passes.Turn(run.engine._free(1))
     index = torch.arange(12, device=cuda)
     with torch.no_grad():  # a step that leaves the unknowns nearly where they are
         for group in run.engine._optimiser.param_groups:

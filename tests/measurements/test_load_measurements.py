@@ -13,6 +13,7 @@ import torch
 from fastpty.config import ReconConfig, apply_overrides, validate_config
 from fastpty.errors import ConfigError, DataError
 from fastpty.measurements import load_measurements, rotate_positions
+from fastpty.measurements.positions import jittered
 from fastpty.optics import electron_wavelength
 from tests.io.writers import write_dectris
 
@@ -103,6 +104,13 @@ def test_the_corner_order_is_kept(folder: Path) -> None:
 def test_listed_positions(folder: Path, unit: str, divisor: tuple[float, float]) -> None:
     found = load(folder, f"scan={{positions: {{path: positions.npy, unit: {unit}}}}}")
     np.testing.assert_allclose(found.positions, (STEPS * (3, 5) + 100) / divisor)
+
+
+def test_jitter_is_in_pixels_and_of_the_configs_seed(folder: Path) -> None:
+    nominal, overrides = load(folder).positions, ("scan.jitter_px=0.5", "seed=4")
+    found = load(folder, *overrides).positions
+    np.testing.assert_array_equal(found, jittered(nominal, 0.5, 4))
+    assert (found != nominal).all()
 
 
 def test_listed_positions_need_no_raster(folder: Path) -> None:

@@ -53,8 +53,21 @@ def test_counts_come_back(kind: str) -> None:
 def test_no_pixel_takes_more_memory_than_recorded(kind: str) -> None:
     data = counts(kind)
     patterns = Patterns.load(scan_of(data))
-    bytes_per_pixel = {"u1": 1, "u2": 2, "f2": 2}.get(np.dtype(kind).str[1:], 4)
+    bytes_per_pixel = {"u1": 1, "u2": 2, "u4": 2, "f2": 2}.get(np.dtype(kind).str[1:], 4)
     assert patterns.nbytes == bytes_per_pixel * data.size
+
+
+@pytest.mark.parametrize("kind", ["<u4", ">u8"])
+def test_wide_counts_take_what_they_need(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """16 bits for as long as they fit; a pattern that does not makes room for itself."""
+    data = counts(kind, (7, 4, 6))
+    assert Patterns.load(scan_of(data)).dtype == np.uint16
+    data[5, 1, 2] = 65536
+    whole = RawScan.pieces
+    monkeypatch.setattr(RawScan, "pieces", lambda self: whole(self, megabytes=400 / 2**20))
+    patterns = Patterns.load(scan_of(data), zero_frequency="corner")
+    assert patterns.dtype == np.float32
+    np.testing.assert_array_equal(patterns.counts(everything(patterns)).numpy(), data)
 
 
 @settings(derandomize=True, max_examples=30)

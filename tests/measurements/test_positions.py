@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastpty.measurements import raster_positions, rotate_positions
+from fastpty.measurements.positions import jittered
 
 
 def test_the_slow_axis_is_y_and_the_fast_axis_runs_first() -> None:
@@ -57,3 +58,17 @@ def test_scans_of_one_line(scan_shape: tuple[int, int]) -> None:
     positions = raster_positions(scan_shape, 2)
     assert positions.shape == (scan_shape[0] * scan_shape[1], 2)
     assert positions.max() == 2 * (max(scan_shape) - 1)
+
+
+def test_jitter_has_its_size_and_depends_on_the_seed_alone() -> None:
+    positions = raster_positions((40, 50), 2.0)
+    moved = jittered(positions, 0.15, seed=3) - positions
+    # 4000 numbers: their standard deviation is good to 0.002.
+    assert 0.14 < moved.std() < 0.16
+    np.testing.assert_array_equal(jittered(positions, 0.15, seed=3) - positions, moved)
+    assert (jittered(positions, 0.15, seed=4) - positions != moved).all()
+
+
+def test_no_jitter_leaves_the_positions() -> None:
+    positions = raster_positions((3, 4), 2.0)
+    np.testing.assert_array_equal(jittered(positions, 0.0, seed=3), positions)

@@ -374,8 +374,9 @@ def test_the_demo_has_a_bright_field_disc_of_16_pixels(demo):
     assert radius == pytest.approx(16)
 
 
-def test_every_value_of_the_demo_has_its_comment():
-    for line in DEMO.read_text().splitlines():
+@pytest.mark.parametrize("name", [DEMO.name, "srtio3_study_simulate.yaml"])
+def test_every_value_of_an_example_has_its_comment(name):
+    for line in DEMO.with_name(name).read_text().splitlines():
         if line.startswith("#") or line.endswith(":") or not line.strip():
             continue
         assert "# " in line, line
