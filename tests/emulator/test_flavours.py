@@ -42,7 +42,6 @@ def test_kernels_in(flavour: str, tmp_path: Path) -> None:
         "FASTPTY_EMULATOR_BUILD": flavour,
     }
     tests = [f"tests/emulator/test_multislice_intensity.py::{name}" for name in TESTS]
-    tests.append("tests/emulator/test_adam_step.py")
     found = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:benchmark", "-p", "no:xdist", *tests],
         env=environment,
