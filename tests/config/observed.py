@@ -1,4 +1,4 @@
-"""What a config leads to, as plain bytes and texts that two configs can be compared by.
+"""What a config leads to, as plain data by which two configs can be compared.
 
 An observable is one of the properties of :class:`Observed` or :class:`Simulated`.
 """
@@ -16,24 +16,22 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 
 from fastpty.checkpoint import CHECKPOINT_NAME
 from fastpty.config import ReconConfig, validate_config
 from fastpty.engines import IterationReport
 from fastpty.errors import FastptyError
-from fastpty.forward import simulate_patterns
 from fastpty.job import run_job, set_up
 from fastpty.model import Model
 from fastpty.observers import Checkpoints
-from fastpty.preflight import preflight
 from fastpty.recon import Observer, Reconstruction
 from fastpty.results import write_results
 from fastpty.simulate import SimulateConfig, simulate
 from tests.recon_cases import SCAN, TINY, make_tiny, merged, tiny_run
+from tests.tolerances import tolerance
 
-__all__ = ["Observed", "Simulated", "make_material"]
+__all__ = ["Observed", "Simulated", "alike", "make_material"]
 
 WINDOW = (16, 14)
 # One batch and two iterations: most of a field's effects show in the first.
@@ -145,10 +143,6 @@ class Observed:
         return ""
 
     @cached_property
-    def _measurements(self) -> Any:
-        return self._fresh().measurements
-
-    @cached_property
     def _started(self) -> Reconstruction:
         return self._fresh()
 
@@ -178,29 +172,16 @@ class Observed:
         return plain(_unknowns(self._started.model))
 
     @cached_property
-    @torch.no_grad()
-    def intensity(self) -> Any:
-        """What the start model predicts."""
-        model = self._started.model
-        return plain(simulate_patterns(model, torch.arange(len(model.corner))))
-
-    @cached_property
-    def preflight(self) -> Any:
-        """What is said before the run."""
-        return [(f.subject, f.text, f.warning) for f in preflight(self._started)]
-
-    @cached_property
-    def loss(self) -> Any:
-        """Loss of the first iteration, and its terms."""
-        run = self._fresh()
-        run.run([_StopAfter(1)])
-        return plain((run.history.loss, run.history.terms))
-
-    @cached_property
     def _finished(self) -> Reconstruction:
         run = self._fresh()
         run.run()
         return run
+
+    @cached_property
+    def loss(self) -> Any:
+        """Of every iteration, and its terms."""
+        history = self._finished.history
+        return plain((history.loss, history.terms))
 
     @cached_property
     def unknowns(self) -> Any:
@@ -277,12 +258,12 @@ class Simulated:
     def _file(self) -> dict[str, Any]:
         with h5py.File(self._write(), "r") as file:
             names = ("data", "positions_A", "truth/phase", "truth/positions_px", "truth/probe")
-            return {name: plain(file[name][()]) for name in names}
+            return {name: file[name][()] for name in names}
 
     @cached_property
     def patterns(self) -> Any:
-        """The data."""
-        return self._file["data"]
+        """The data, and their type."""
+        return [self._file["data"], str(self._file["data"].dtype)]
 
     @cached_property
     def positions(self) -> Any:
@@ -300,14 +281,6 @@ class Simulated:
         return self._file["truth/phase"]
 
 
-class _StopAfter(Observer):
-    def __init__(self, iterations: int) -> None:
-        self._iterations = iterations
-
-    def iterated(self, run: Reconstruction, report: IterationReport) -> None:
-        run.stop_requested = run.iteration >= self._iterations
-
-
 class _Saved(Observer):
     """Comes after the observer that writes."""
 
@@ -322,17 +295,34 @@ class _Saved(Observer):
 
 
 def plain(value: Any) -> Any:
-    """Arrays as bytes, so that equal means equal to the bit."""
+    """Tensors as arrays that nothing changes any more."""
     if isinstance(value, torch.Tensor):
-        value = value.detach().cpu().numpy()
-    if isinstance(value, np.ndarray):
-        array: NDArray[Any] = value
-        return (array.shape, array.dtype.str, array.tobytes())
+        return value.detach().cpu().numpy().copy()
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value
+
+
+def alike(one: Any, other: Any, kind: str) -> bool:
+    """Whether two observations are the same.
+
+    Parameters
+    ----------
+    kind : how far numbers may differ, in the table of tolerances, for single precision.
+    """
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(alike(one[k], other[k], kind) for k in one)
+    if isinstance(one, list) and isinstance(other, list):
+        pairs = zip(one, other, strict=False)
+        return len(one) == len(other) and all(alike(*pair, kind) for pair in pairs)
+    if isinstance(one, np.ndarray | float) and isinstance(other, np.ndarray | float):
+        first, second = np.asarray(one), np.asarray(other)
+        largest = float(np.abs(first).max(initial=0))
+        allowed = tolerance(kind, torch.float32, scale=largest)
+        return first.shape == second.shape and np.allclose(second, first, **allowed)
+    return type(one) is type(other) and bool(one == other)
 
 
 def _unknowns(model: Model) -> dict[str, Any]:

@@ -81,7 +81,7 @@ PREPROCESS: dict[str, Entry] = {
             "dead": spots(False),
             "threshold": spots(1e6),
             "contrast": spots(1e6),
-            "radius": spots(1, threshold=3.0),
+            "radius": spots(1, threshold=0.5, contrast=1.0),
             "pixels": spots([[2, 3]]),
             "boxes": spots([[[0, 2], [0, 3]]]),
             "mask": spots({"path": "a.h5", "dataset": "mask_one"}),
