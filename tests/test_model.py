@@ -73,3 +73,14 @@ def test_unknowns_are_named_like_the_optimise_section() -> None:
     model = bare_model([[0, 0]], [[0.0, 0.0]])
     assert list(model.unknowns) == ["amplitude", "phase", "probe", "positions"]
     assert model.unknowns["positions"] is model.shift
+
+
+def test_windows_that_may_be_left_further() -> None:
+    """Beyond one pixel each axis goes to the nearest window, as beyond half a one otherwise."""
+    model = bare_model([[5, 5], [5, 5]], [[0.9, -1.25], [1.5, 0.6]])
+    positions = model.positions
+    model.rechoose_corners(1.0)
+    assert model.corner.tolist() == [[5, 4], [7, 5]]
+    np.testing.assert_allclose(model.positions, positions, **tolerance("product", torch.float32))
+    model.rechoose_corners()
+    assert model.corner.tolist() == [[6, 4], [7, 6]]

@@ -142,17 +142,17 @@ def test_iterations_count_within_the_stage(tiny: Tiny) -> None:
 
 
 def test_a_plateau_goes_by_the_losses_of_its_stage(tiny: Tiny) -> None:
-    """Nothing moves: each stage finds after two iterations that its loss stays."""
+    """Nothing moves yet: in each stage the rate is halved after three equal losses."""
+    late = {name: {"start": 99} for name in FROZEN}
     schedule = {"plateau": 2, "factor": 0.5}
-    stage = {"iterations": 4, "optimise": {**FROZEN, "schedule": schedule, "batch_size": 30}}
+    stage = {"iterations": 4, "optimise": {**late, "schedule": schedule, "batch_size": 30}}
     run = tiny_run(tiny, plan=[stage, stage], constraints=OFF)
-    factors = []
+    rates = []
     for _ in range(8):
         run._iterate()
-        group = run.engine._optimiser.param_groups[-1]
-        assert group["lr"] == 0
-        factors.append(len(run.engine._losses))
-    assert factors == [1, 2, 3, 4] * 2
+        rates.append(run.engine._optimiser.param_groups[0]["lr"])
+    rate = run.config.optimise.amplitude.lr
+    assert rates == [rate, rate, rate, rate / 2] * 2
 
 
 @pytest.mark.parametrize(
@@ -177,6 +177,22 @@ def test_moments_go_on_with_the_same_optimiser(
     # Two iterations of four batches before; the probe was fixed in them.
     assert steps["phase"] == (12 if carried else 4)
     assert steps["probe"] == 4
+
+
+def test_positions_that_are_left_out_stay(tiny: Tiny) -> None:
+    """Momentum of the stage before would move them, with no pattern to hold them."""
+    fewer = {"iterations": 1, "scan": {"rows": [1, 3]}}
+    run = tiny_run(tiny, plan=[{"iterations": 2}, fewer, {"iterations": 1}], constraints=OFF)
+    for _ in range(2):
+        run._iterate()
+    before = run.model.positions
+    run._iterate()
+    moved = np.abs(run.model.positions - before).max(axis=1) > 0
+    assert np.flatnonzero(moved).tolist() == list(range(6, 18))
+    # More positions again: the moments go on.
+    run._iterate()
+    steps = run.engine._optimiser.state[run.model.shift]["step"]
+    assert steps == 2 + 4
 
 
 def test_carried_moments_are_those_of_one_long_stage(tiny: Tiny) -> None:

@@ -230,6 +230,38 @@ def test_modes_start_apart_and_stay_the_same_for_a_seed(tmp_path: Path) -> None:
     assert float(phase[1:].std()) == pytest.approx(0.2, rel=bound("sampled"))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("coupling", "found"),
+    [
+        ({}, False),
+        ({"blur_z": {"std": 1.0}}, True),
+        ({"missing_wedge": {}}, True),
+        ({"total_variation_z": {"weight": 0.01}}, True),
+    ],
+    ids=["none", "blur_z", "missing_wedge", "total_variation_z"],
+)
+def test_a_common_tilt_and_a_free_object(
+    tmp_path: Path, coupling: dict[str, Any], found: bool
+) -> None:
+    """docs/unknowns.md: of columns whose slices nothing couples, part of the tilt becomes shear."""
+    true = np.array([2.0, -2.2])
+    run = fitted(
+        tmp_path,
+        Seen(tilt=true[None], columns=True),
+        start={"take": ["probe"]},
+        constraints=coupling,
+        optimise={
+            "tilt": {"lr": 0.05, "start": 5},
+            "phase": {"lr": 5e-3},
+            "iterations": 60,
+            "schedule": {"decay": "linear", "hold": 30, "floor": 0.02},
+        },
+    )
+    error = float(np.linalg.norm(run.results().tilt[0] - true))
+    assert (error < bound("tilt")) is found
+
+
 def test_a_common_tilt_is_a_shear_of_the_object() -> None:
     """docs/unknowns.md: slice z moved by z dz tan(t) and no tilt make the same patterns."""
     pixel, gap, tilt, slices, size = 0.3, 20.0, (3.0, -4.0), 4, 48

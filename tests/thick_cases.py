@@ -55,12 +55,16 @@ THICK: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Seen:
-    """With what the patterns were made; the others have the values that a run begins with."""
+    """With what the patterns were made; the others have the values that a run begins with.
+
+    ``columns``: all slices are alike, as in a crystal on its axis.
+    """
 
     tilt: ArrayLike = ((0.0, 0.0),)
     thickness: ArrayLike = GAP
     occupancy: ArrayLike = (1.0,)
     aberrations: tuple[tuple[str, float], ...] = (("defocus", DEFOCUS),)
+    columns: bool = False
 
 
 def make_thick(folder: Path, seen: Seen) -> None:
@@ -73,6 +77,8 @@ def make_thick(folder: Path, seen: Seen) -> None:
     phase = np.stack(
         [smooth_noise((canvas[0], canvas[1]), seed) for seed in range(modes * SLICES)]
     ).reshape(modes, SLICES, *canvas)
+    if seen.columns:
+        phase[:, 1:] = phase[:, :1]
     amplitude = np.ones_like(phase)
     corner = np.rint(positions)
     wavelength = electron_wavelength(300)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from fastpty.config.loss import LossConfig
 from fastpty.config.plan import Stage
 from fastpty.engines import graphs
@@ -84,8 +86,14 @@ class GradientEngine(Engine):
         return rates
 
     def inherit(self, earlier: Engine) -> None:
-        """Take over the moments of each unknown whose optimiser and options stay the same."""
+        """Take over the moments of each unknown whose optimiser and options stay the same.
+
+        Where positions are left out that were visited before, none: what they have of their own
+        would go on moving by its momentum, with no pattern to hold it.
+        """
         if not isinstance(earlier, GradientEngine) or earlier.model is not self.model:
+            return
+        if not np.isin(earlier.visited.index, self.visited.index).all():
             return
         if earlier._config.optimiser.name != self._config.optimiser.name:
             return

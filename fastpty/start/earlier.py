@@ -165,7 +165,7 @@ class Earlier:
             )
         if self.results.occupancy is None:
             return np.full(modes, 1 / modes, np.float32)
-        return self.results.occupancy
+        return np.asarray(self.results.occupancy / self.results.occupancy.sum())
 
 
 def load_earlier(config: ReconConfig, measurements: Measurements, folder: Path) -> Earlier | None:

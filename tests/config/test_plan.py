@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from fastpty.config import ReconConfig, validate_config
+from fastpty.config.load import parse_value
 from fastpty.config.plan import Stage, overlay
 from fastpty.errors import ConfigError
 from tests.config.complete import COMPLETE, check
@@ -229,3 +232,12 @@ def test_the_base_is_left_alone() -> None:
     base = {"a": {"b": 1, "c": 2}, "d": 3}
     assert overlay(base, {"a": {"c": 4}}) == {"a": {"b": 1, "c": 4}, "d": 3}
     assert base == {"a": {"b": 1, "c": 2}, "d": 3}
+
+
+def test_the_page_shows_what_is_valid() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "plan.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        config = validate_config(ReconConfig, {**COMPLETE, **parse_value(block)})
+        assert config.plan or config.convergence.patience

@@ -96,7 +96,7 @@ def test_all_unknowns_at_once(tiny: Tiny, device: torch.device) -> None:
         np.testing.assert_allclose(
             found.history.unknowns[name], values, rtol=bound("losses"), atol=bound("losses")
         )
-    graphed = found.engine._graphed
+    graphed = found.engine._passes.graphed
     assert graphed is None or not graphed._failed
 
 
