@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from fastpty.checkpoint import CHECKPOINT_NAME
+from fastpty.checkpoint import CHECKPOINT_NAME, read_checkpoint, write_checkpoint
 from fastpty.config import ReconConfig, validate_config
 from fastpty.engines import IterationReport
 from fastpty.errors import FastptyError
@@ -188,6 +189,22 @@ class Observed:
         """After the last iteration."""
         return plain(_unknowns(self._finished.model))
 
+    @property
+    def history(self) -> Any:
+        """All that the iterations came to."""
+        return _history(self._finished)
+
+    @property
+    def resumed(self) -> Any:
+        """The same of a run that was stopped after its first iteration."""
+        with TemporaryDirectory() as name:
+            first, second = self._fresh(), self._fresh()
+            first.run([_Stop()])
+            write_checkpoint(first, Path(name) / CHECKPOINT_NAME)
+            read_checkpoint(second, Path(name) / CHECKPOINT_NAME)
+        second.run()
+        return _history(second)
+
     @cached_property
     def rates(self) -> Any:
         """The learning rates of every iteration."""
@@ -281,6 +298,13 @@ class Simulated:
         return self._file["truth/phase"]
 
 
+class _Stop(Observer):
+    """After the first iteration."""
+
+    def iterated(self, run: Reconstruction, report: IterationReport) -> None:
+        run.stop_requested = True
+
+
 class _Saved(Observer):
     """Comes after the observer that writes."""
 
@@ -328,6 +352,14 @@ def alike(one: Any, other: Any, kind: str) -> bool:
 def _unknowns(model: Model) -> dict[str, Any]:
     """Positions as they are, wherever their windows stand."""
     return {**model.unknowns, "positions": model.positions}
+
+
+def _history(run: Reconstruction) -> Any:
+    """But for times, and for how much constraints changed where they did not act."""
+    kept = asdict(run.history)
+    for name in ("seconds", "constraints"):
+        del kept[name]
+    return plain([kept, _unknowns(run.model)])
 
 
 def _silent() -> Console:

@@ -22,6 +22,8 @@ from tests.config.table import RECON, SIMULATE, Change, Elsewhere, Entry
 from tests.recon_cases import merged
 
 ROOT = Path(__file__).parents[2]
+# Sections of which the iterations depend on more than on what they start with.
+MOVING = ("object", "probe", "loss", "constraints", "optimise", "convergence", "plan", "seed")
 Place = tuple[str | int, ...]
 Outcome = Observed | Simulated
 
@@ -89,17 +91,17 @@ class Bench:
     def __init__(
         self, kind: type[Outcome], base: Mapping[str, Any], table: Mapping[str, Entry], folder: Path
     ) -> None:
-        self._kind, self._base, self._table, self._folder = kind, base, table, folder
-        self._bases: dict[str, Outcome] = {}
+        self.kind, self.base, self.table, self.folder = kind, base, table, folder
+        self._seen: dict[str, Outcome] = {}
 
     def pair(self, field: str) -> tuple[Change, Outcome, Outcome]:
         """A field's entry, the base, and the changed one."""
-        entry = self._table[field]
+        entry = self.table[field]
         assert isinstance(entry, Change)
-        content = merged(self._base, entry.base)
-        base = self._bases.setdefault(repr(content), self._kind(content, self._folder))
+        content = merged(self.base, entry.base)
+        base = self._seen.setdefault(repr(content), self.kind(content, self.folder))
         other = replaced(content, place_of(field, content), entry.value)
-        return entry, base, self._kind(merged(other, entry.also), self._folder)
+        return entry, base, self.kind(merged(other, entry.also), self.folder)
 
 
 def check(bench: Bench, field: str) -> None:
@@ -156,6 +158,45 @@ def test_every_field_has_an_entry(model: type[BaseModel], table: Mapping[str, En
 @pytest.mark.parametrize("field", changes(RECON))
 def test_a_field_does_something(recon: Bench, field: str) -> None:
     check(recon, field)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        name
+        for name in changes(RECON)
+        if name.split(".")[0] in ("optimise", "loss", "constraints")
+        if name != "optimise.iterations"  # a stage has a field of its own for them
+    ],
+)
+def test_a_stage_may_say_it_too(recon: Bench, field: str) -> None:
+    """Said in the one stage of a plan, it means what it means without a plan."""
+    _, base, other = recon.pair(field)
+    section, *place = place_of(field, base.content)
+    # Lists and schedules go as a whole.
+    whole = [n for n, key in enumerate(place) if key == "schedule" or isinstance(key, int)]
+    if whole:
+        place = place[: whole[0] + (place[whole[0]] == "schedule")]
+    value = other.content[section]
+    for key in place:
+        value = value[key]
+    stage = {"iterations": other.config.iterations, section: replaced({}, tuple(place), value)}
+    (planned,) = Observed({**base.content, "plan": [stage]}, recon.folder).config.stages
+    (flat,) = other.config.stages
+    for name, part in flat.settings().items():
+        assert planned.settings()[name] == part
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("section", [name for name in ReconConfig.model_fields if name in MOVING])
+def test_a_resumed_run_keeps_to_it(recon: Bench, section: str) -> None:
+    """With the field's other value, a run that is stopped after an iteration and resumed gives the
+    same bits as one that is not."""
+    for field in changes(RECON):
+        if field.split(".")[0] == section:
+            _, _, other = recon.pair(field)
+            if not other.refusal:
+                assert alike(other.resumed, other.history, "identical"), field
 
 
 @pytest.mark.parametrize("field", changes(SIMULATE))

@@ -35,7 +35,7 @@ MODEL: dict[str, Entry] = {
             "modes": Change(2, "loss"),
             "occupancy": Change([0.7, 0.3], "loss", TWO_MODES),
             "mode_phase": Change(0.02, "loss", TWO_MODES),
-            "propagator": Change("fresnel", "loss"),
+            "propagator": Change("fresnel", "loss", {"object": {"thickness": 500.0}}),
             "margin": Change(4, "start"),
         },
     ),
