@@ -91,17 +91,21 @@ class Bench:
     def __init__(
         self, kind: type[Outcome], base: Mapping[str, Any], table: Mapping[str, Entry], folder: Path
     ) -> None:
-        self.kind, self.base, self.table, self.folder = kind, base, table, folder
+        self._kind, self._base, self._table, self._folder = kind, base, table, folder
         self._seen: dict[str, Outcome] = {}
+        self._known: dict[str, Any] = {}
+
+    def _make(self, content: Mapping[str, Any]) -> Outcome:
+        return self._kind(content, self._folder, self._known)
 
     def pair(self, field: str) -> tuple[Change, Outcome, Outcome]:
         """A field's entry, the base, and the changed one."""
-        entry = self.table[field]
+        entry = self._table[field]
         assert isinstance(entry, Change)
-        content = merged(self.base, entry.base)
-        base = self._seen.setdefault(repr(content), self.kind(content, self.folder))
+        content = merged(self._base, entry.base)
+        base = self._seen.setdefault(repr(content), self._make(content))
         other = replaced(content, place_of(field, content), entry.value)
-        return entry, base, self.kind(merged(other, entry.also), self.folder)
+        return entry, base, self._make(merged(other, entry.also))
 
 
 def check(bench: Bench, field: str) -> None:
@@ -181,7 +185,7 @@ def test_a_stage_may_say_it_too(recon: Bench, field: str) -> None:
     for key in place:
         value = value[key]
     stage = {"iterations": other.config.iterations, section: replaced({}, tuple(place), value)}
-    (planned,) = Observed({**base.content, "plan": [stage]}, recon.folder).config.stages
+    (planned,) = ReconConfig.model_validate({**base.content, "plan": [stage]}).stages
     (flat,) = other.config.stages
     for name, part in flat.settings().items():
         assert planned.settings()[name] == part

@@ -5,22 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from fastpty.config.optimise import UNKNOWNS
-from tests.config.table.entries import Change, Entry, below
+from tests.config.table.entries import Change, Entry, below, nested
 from tests.recon_cases import merged
 
 __all__ = ["FIT"]
 
-# A run in which every unknown exists and moves.
-ALL: dict[str, Any] = {
-    "object": {"modes": 2, "occupancy": [0.6, 0.4]},
-    "probe": {"aberrations": ["defocus"]},
-    "optimise": {
-        "tilt": {"lr": 0.1},
-        "thickness": {"lr": 0.1},
-        "occupancy": {"lr": 1e-2},
-        "aberrations": {"lr": 1e-2},
+# What an unknown needs to exist and to move; the first four do so anyway.
+NEEDS: dict[str, dict[str, Any]] = {
+    "tilt": {"optimise": {"tilt": {"lr": 0.1}}},
+    "thickness": {"optimise": {"thickness": {"lr": 0.1}}},
+    "occupancy": {"object": {"modes": 2}, "optimise": {"occupancy": {"lr": 1e-2}}},
+    "aberrations": {
+        "probe": {"aberrations": ["defocus"]},
+        "optimise": {"aberrations": {"lr": 1e-2}},
     },
-    "constraints": {"recentre_positions": False, "orthogonal_modes": False},
 }
 LONGER = {"optimise": {"iterations": 3}}
 
@@ -36,10 +34,7 @@ def schedule(place: str, base: dict[str, Any]) -> dict[str, Entry]:
     """The fields of a schedule, seen in the rates of three iterations."""
 
     def change(value: Any, /, **others: Any) -> Change:
-        given: Any = others
-        for name in reversed(place.split(".")):
-            given = {name: given}
-        return Change(value, "rates", merged(merged(base, LONGER), given))
+        return Change(value, "rates", merged(merged(base, LONGER), nested(place, others)))
 
     return below(
         place,
@@ -59,17 +54,17 @@ def schedule(place: str, base: dict[str, Any]) -> dict[str, Entry]:
 
 
 def unknown(name: str) -> dict[str, Entry]:
-    place = f"optimise.{name}"
-    return below(
-        place,
-        {
-            "lr": Change(2e-3 if name != "amplitude" else 3e-3, "unknowns", ALL),
-            "start": Change(2, "unknowns", ALL),
-            "stop": Change(1, "unknowns", ALL),
-            "options": Change({"eps": 1e-2}, "unknowns", ALL),
-            "schedule": Change({"step": 1}, "unknowns", ALL),
-        },
-    ) | schedule(f"{place}.schedule", ALL)
+    """How and when an unknown moves."""
+    place, base = f"optimise.{name}", NEEDS.get(name, {})
+    values = {
+        "lr": 3e-3,
+        "start": 2,
+        "stop": 1,
+        "options": {"eps": 1e-2},
+        "schedule": {"step": 1},
+    }
+    entries = {field: Change(value, "unknowns", base) for field, value in values.items()}
+    return below(place, entries) | schedule(f"{place}.schedule", base)
 
 
 def early(value: Any, **others: Any) -> Change:

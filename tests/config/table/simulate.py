@@ -79,5 +79,5 @@ SIMULATE: dict[str, Entry] = {
         },
     ),
     "seed": Change(1, "patterns", {"scan": {"jitter_A": 0.1}}),
-    "output": Elsewhere("tests/test_cli.py::test_from_atoms_to_a_reconstruction"),
+    "output": Elsewhere("tests/test_cli.py::test_the_file_that_a_simulations_config_names"),
 }
