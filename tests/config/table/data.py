@@ -76,6 +76,7 @@ DATA: dict[str, Entry] = {
             "pixel_size": Change(0.41, "start"),
             "dk": calibrated(0.16, dk=0.15),
             "mrad_per_pixel": calibrated(3.1, mrad_per_pixel=3.0),
+            "max_angle_mrad": calibrated(22.0, max_angle_mrad=21.0),
             "disc_radius_px": calibrated("fit", disc_radius_px=4.5),
             "of": Change(
                 "preprocessed",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastpty.config.optimise import UNKNOWNS
-from tests.config.table.entries import Change, Entry, below, nested
+from tests.config.table.entries import Change, Elsewhere, Entry, below, nested
 from tests.recon_cases import merged
 
 __all__ = ["FIT"]
@@ -99,6 +99,7 @@ FIT: dict[str, Entry] = {
     "optimise.batch_size": Change(10, "unknowns"),
     "optimise.accumulate": Change(2, "unknowns", {"optimise": {"batch_size": 10}}),
     "optimise.grouping": Change("compact", "unknowns", {"optimise": {"batch_size": 10}}),
+    "optimise.tiles": Elsewhere("tests/engines/test_tiled_adam.py::test_less_than_all_is_stepped"),
     "optimise.optimiser.name": Change("SGD", "unknowns"),
     **schedule("optimise.schedule", {}),
     **{field: entry for name in UNKNOWNS for field, entry in unknown(name).items()},

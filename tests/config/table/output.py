@@ -15,6 +15,9 @@ def image(value: Any, **others: Any) -> Change:
     return Change(value, "files", {"output": {"tiff": images}, "object": {"modes": 2}})
 
 
+# Empty in neither unit: the disc is 14 mrad wide.
+RINGS = {"BF": [0.0, 1.2]}
+
 OUTPUT: dict[str, Entry] = {
     **below(
         "output",
@@ -24,6 +27,8 @@ OUTPUT: dict[str, Entry] = {
             "snapshots": Change([1], "snapshots"),
             "snapshot_patterns": Change(2, "snapshots", {"output": {"snapshots": ["final"]}}),
             "figures": Elsewhere("tests/test_job.py::test_figures"),
+            "virtual.unit": Change("mrad", "files", {"output": {"virtual": {"rings": RINGS}}}),
+            "virtual.rings": Change({"DF": [1.2, 1.4]}, "files"),
             "tiff": Change(True, "files"),
             "tiff.images": image(["phase_sum"]),
             "tiff.object_modes": image("each"),
