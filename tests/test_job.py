@@ -22,7 +22,14 @@ from fastpty.job import JobReport, run_job
 from fastpty.results import read_results
 from tests.recon_cases import TINY, WINDOW, Tiny, make_tiny, merged
 
-WHOLE = ["checkpoint.pt", "config.yaml", "reconstruction.h5", "summary.json"]
+WHOLE = [
+    "checkpoint.pt",
+    "config.yaml",
+    "quality.csv",
+    "quality.tex",
+    "reconstruction.h5",
+    "summary.json",
+]
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from fastpty.results import Results
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FiguresUnavailableError", "save_figures"]
+__all__ = ["FiguresUnavailableError", "save_figures", "write_figure"]
 
 _log = logging.getLogger(__name__)
 
@@ -55,14 +55,35 @@ def save_figures(results: Results, folder: str | os.PathLike[str], *, dpi: int =
     FiguresUnavailableError : matplotlib is missing.
     OutputError : the folder cannot be written.
     """
+    _need_matplotlib()
+    return _write(Path(folder), _applicable(results), dpi)
+
+
+def write_figure(
+    path: str | os.PathLike[str], draw: Callable[[], Figure], *, dpi: int = 200
+) -> Path:
+    """Draw one figure of another part and write it, whole or not at all.
+
+    Raises
+    ------
+    FiguresUnavailableError : matplotlib is missing; ``draw`` is not called.
+    OutputError : the folder cannot be written.
+    """
+    _need_matplotlib()
+    target = Path(path)
+    return _write(target.parent, {target.name: draw}, dpi)[0]
+
+
+def _need_matplotlib() -> None:
     if importlib.util.find_spec("matplotlib") is None:
         raise FiguresUnavailableError(
             "matplotlib", "is not installed, and figures need it.", "pip install 'fastpty[report]'"
         )
+
+
+def _write(target: Path, figures: dict[str, Callable[[], Figure]], dpi: int) -> list[Path]:
     from fastpty.figures.common import style
 
-    target = Path(folder)
-    figures = _applicable(results)
     try:
         target.mkdir(parents=True, exist_ok=True)
         with ExitStack() as pending:

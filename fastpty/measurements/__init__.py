@@ -5,7 +5,7 @@ from fastpty.measurements.load import Measurements, load_measurements
 from fastpty.measurements.patterns import Patterns
 from fastpty.measurements.positions import raster_positions, rotate_positions
 from fastpty.measurements.source import Batch, PatternSource
-from fastpty.measurements.subset import Visited, visited_positions
+from fastpty.measurements.subset import Visited, visited_positions, withheld_positions
 
 __all__ = [
     "Batch",
@@ -20,4 +20,5 @@ __all__ = [
     "raster_positions",
     "rotate_positions",
     "visited_positions",
+    "withheld_positions",
 ]
