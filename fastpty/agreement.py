@@ -16,8 +16,8 @@ from fastpty.model import Model
 __all__ = ["LEAST_COUNTS", "PatternAgreement", "pattern_agreement"]
 
 LEAST_COUNTS = 1e-3
-"""Expected counts of a pixel below this are taken for this, where likelihood and chi-square divide
-by them: a single electron in a pixel that the model leaves dark would outweigh all others."""
+"""A pixel whose expected counts are below this is left out of chi-square, where a single electron
+in a dark pixel would outweigh all others, and has this many in the likelihood."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,9 @@ class PatternAgreement:
     patterns : how many.
     r_factor : ``sum |sqrt(I_measured) - sqrt(I_simulated)| / sum sqrt(I_measured)``.
     poisson_nll : negative logarithm of the counts' probability in a pixel, its mean, in nats.
-    chi_square : ``(counts - expected)^2 / expected``, its mean; 1 for the true model if the
-        recorded values are counts.
+    chi_square : mean of ``(counts - expected)^2 / expected``, over pixels where
+        :data:`LEAST_COUNTS` or more are expected; 1 for the true model if the recorded values are
+        counts.
     """
 
     patterns: int
@@ -48,25 +49,33 @@ def pattern_agreement(
     All is in double precision: the terms of the likelihood nearly cancel.
     """
     # Added up on the device: the host waits for it once.
-    sums = torch.zeros(4, dtype=torch.float64, device=model.probe.device)
+    sums = torch.zeros(5, dtype=torch.float64, device=model.probe.device)
+    good = torch.ones((), dtype=torch.float64) if patterns.mask is None else patterns.mask.double()
+    good = good.to(model.probe.device)
     for part in PatternSource(patterns).batches(index, batch):
-        measured = patterns.counts_of(part.recorded).double().clamp_(min=0)
-        simulated = simulate_patterns(model, part.index).double() / patterns.scale
-        if patterns.mask is not None:  # gather no pixels: how many would have to be waited for
-            measured, simulated = measured * patterns.mask, simulated * patterns.mask
+        measured = patterns.counts_of(part.recorded).double().clamp_(min=0) * good
+        simulated = simulate_patterns(model, part.index).double() / patterns.scale * good
         root = measured.sqrt()
-        sums[0] += (root - simulated.sqrt()).abs().sum()
-        sums[1] += root.sum()
-        expected = simulated.clamp_(min=LEAST_COUNTS)
-        unlikely = expected - measured * expected.log() + torch.lgamma(measured + 1)
-        deviation = (measured - expected).square_().div_(expected)
-        for number, values in ((2, unlikely), (3, deviation)):
-            sums[number] += (values if patterns.mask is None else values * patterns.mask).sum()
-    difference, total, unlikely_sum, chi_sum = sums.tolist()
-    good = math.prod(patterns.shape[1:]) if patterns.mask is None else int(patterns.mask.sum())
+        expected = simulated.clamp(min=LEAST_COUNTS)
+        nats = expected - measured * expected.log() + torch.lgamma(measured + 1)
+        bright = (simulated >= LEAST_COUNTS).double()
+        terms = (
+            (root - simulated.sqrt()).abs(),
+            root,
+            nats * good,
+            (measured - expected).square() / expected * bright,
+            bright,
+        )
+        sums += torch.stack([values.sum() for values in terms])
+    difference, total, unlikely, deviation, bright_pixels = sums.tolist()
+    pixels = math.prod(patterns.shape[1:]) if patterns.mask is None else int(good.sum())
     return PatternAgreement(
         patterns=len(index),
-        r_factor=difference / total if total > 0 else math.nan,
-        poisson_nll=unlikely_sum / (len(index) * good),
-        chi_square=chi_sum / (len(index) * good),
+        r_factor=_ratio(difference, total),
+        poisson_nll=unlikely / (len(index) * pixels),
+        chi_square=_ratio(deviation, bright_pixels),
     )
+
+
+def _ratio(above: float, below: float) -> float:
+    return above / below if below > 0 else math.nan

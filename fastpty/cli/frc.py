@@ -63,6 +63,8 @@ def frc(
             )
         if resume and overwrite:
             raise FastptyError("--resume", "and --overwrite contradict each other.", "Give one.")
+        if split not in (None, "chessboard", "random"):
+            raise FastptyError("--split", f"must be chessboard or random, got {split!r}.")
         config = load(source, overrides, device, console)
         folder = output or output_folder(config, source) / "frc"
         halves = reconstruct_halves(

@@ -75,7 +75,8 @@ class RingCorrelation:
 
         The search begins at the first ring above the half-bit threshold, as the lowest
         frequencies, of which a reconstruction knows little, may lie below it. None if no ring
-        does: then nothing in the two images is the same.
+        does. Of images that have nothing in common chance may lift one of the lowest rings, of a
+        few coefficients, above it; so a period of a tenth of the image means nothing.
         """
         above = np.flatnonzero(self.correlation >= self.half_bit)
         if above.size == 0:

@@ -19,10 +19,10 @@ def ssim(image: NDArray[np.floating], truth: NDArray[np.floating]) -> float:
 
     ``(2 mx my + C1) (2 sxy + C2) / ((mx^2 + my^2 + C1) (sx^2 + sy^2 + C2))`` with means m,
     variances and covariance s under Gaussian weights of 11 x 11 px and 1.5 px standard deviation,
-    averaged over all places that have so many neighbours; C1 = (0.01 L)^2, C2 = (0.03 L)^2 (Z. Wang, A. C.
-    Bovik, H. R. Sheikh & E. P. Simoncelli, IEEE Trans. Image Process. 13 (2004) 600). L is the
-    range of the truth. Both images count from the truth's smallest value, as the formula is made
-    for brightnesses, which are not negative.
+    averaged over all places that have so many neighbours; C1 = (0.01 L)^2, C2 = (0.03 L)^2 (Z.
+    Wang, A. C. Bovik, H. R. Sheikh & E. P. Simoncelli, IEEE Trans. Image Process. 13 (2004) 600).
+    L is the range of the truth. Both images count from the truth's smallest value, as the formula
+    is made for brightnesses, which are not negative.
 
     Parameters
     ----------
