@@ -43,12 +43,12 @@ class Resolution:
 
     Parameters
     ----------
-    curves : of the z-summed phase: ``mean`` over the object modes, then, if there are several,
-        ``mode 1`` and so on.
+    curves : of the z-summed phase, ``phase`` of the mean over the object modes, then, if there
+        are several, ``mode 1`` and so on.
     unit : of lengths, Å or px.
     shape : [Y, X] of the compared region, px.
     shift_px : (y, x) by which the second lies off the first, beyond what the positions say.
-    correlation : Pearson's, of the two mean phases.
+    correlation : Pearson's, of the two phases.
     at_limit : whether the shift was sought no further, and is likely to be wrong.
     """
 
@@ -80,7 +80,7 @@ class Resolution:
         above says so."""
         rows = []
         for name, curve in self.curves.items():
-            of = "" if len(self.curves) == 1 else f", {name}"
+            of = "" if name == "phase" else f", {name}"
             for label, threshold in (("half-bit", curve.half_bit), ("1/7", curve.one_seventh)):
                 found = curve.crossing(threshold)
                 beyond = " (at most)" if found is not None and found.at_limit else ""
@@ -125,7 +125,7 @@ def compare_results(a: Results, b: Results) -> Resolution:
     first, second = a.mean_over_modes(volumes[0]), b.mean_over_modes(volumes[1])
     try:
         found = phase_agreement(first[area], second, offset=offset.tolist())
-        pairs = {"mean": found}
+        pairs = {"phase": found}
         if len(a.phase) > 1:
             fixed = (offset + found.shift_px).tolist()
             for number, (one, other) in enumerate(zip(*volumes, strict=True), 1):

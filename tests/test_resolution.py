@@ -55,14 +55,14 @@ def noisy(seed: int, std: float = 0.02) -> NDArray[np.float64]:
 def test_the_resolution_is_where_signal_and_noise_meet() -> None:
     """The spectrum exp(-(q / 0.12)^2) of both slices falls under the noise: SNR = 1/6 for 1/7."""
     found = compare_results(result(noisy(1)), result(noisy(2)))
-    assert list(found.curves) == ["mean"]
+    assert list(found.curves) == ["phase"]
     assert found.unit == "Å"
     assert found.shape == (81, 89)
     assert found.shift_px == pytest.approx((0, 0), abs=0.05)
     # Power in a coefficient: the signal's variance over its share of the plane, pi 0.12^2 / 2.
     peak = 0.15**2 / (math.pi * 0.12**2 / 2)
     expected = 0.12 / math.sqrt(2) * math.sqrt(math.log(6 * peak / 0.02**2)) / 0.25
-    curve = found.curves["mean"]
+    curve = found.curves["phase"]
     crossing = curve.crossing(curve.one_seventh)
     assert crossing is not None
     assert crossing.frequency == pytest.approx(expected, rel=bound("raster"))
@@ -89,21 +89,21 @@ def test_modes_are_compared_with_their_own() -> None:
     first = result(np.concatenate([one, other]), occupancy=occupancy)
     second = result(np.concatenate([one, noise]), occupancy=occupancy)
     found = compare_results(first, second)
-    assert list(found.curves) == ["mean", "mode 1", "mode 2"]
+    assert list(found.curves) == ["phase", "mode 1", "mode 2"]
     low = slice(2, 6)
     assert found.curves["mode 1"].correlation[low].min() > 0.99
     assert np.abs(found.curves["mode 2"].correlation[low]).max() < 0.9
     names = [row.name for row in found.table()]
-    assert names[1] == "FRC resolution, 1/7, mean"
+    assert names[1] == "FRC resolution, 1/7"
     assert names[5] == "FRC resolution, 1/7, mode 2"
-    assert set(found.summary()["resolution"]) == {"mean", "mode 1", "mode 2"}
+    assert set(found.summary()["resolution"]) == {"phase", "mode 1", "mode 2"}
 
 
 def test_pixel_units() -> None:
     found = compare_results(*(result(noisy(s), pixel_size=None) for s in (1, 2)))
     with_lengths = compare_results(result(noisy(1)), result(noisy(2)))
     assert found.unit == "px"
-    in_px, in_angstrom = found.curves["mean"], with_lengths.curves["mean"]
+    in_px, in_angstrom = found.curves["phase"], with_lengths.curves["phase"]
     np.testing.assert_allclose(in_px.frequency, 0.25 * in_angstrom.frequency)
     np.testing.assert_allclose(in_px.correlation, in_angstrom.correlation)
 
@@ -142,9 +142,9 @@ def test_what_is_written(pair: tuple[Path, Path], tmp_path: Path) -> None:
     assert json.loads((output / "frc.json").read_text(encoding="utf-8")) == found.summary()
     with (output / "frc.csv").open(encoding="utf-8", newline="") as file:
         head, *lines = csv.reader(file)
-    assert head == ["frequency (1/Å)", "mean", "half-bit", "1/7", "independent coefficients"]
+    assert head == ["frequency (1/Å)", "phase", "half-bit", "1/7", "independent coefficients"]
     columns = np.array(lines, float).T
-    curve = found.curves["mean"]
+    curve = found.curves["phase"]
     for column, expected in zip(
         columns,
         (curve.frequency, curve.correlation, curve.half_bit, curve.one_seventh, curve.count),
@@ -167,7 +167,7 @@ def test_equal_results_are_limited_by_the_sampling(tmp_path: Path) -> None:
     same = result(noisy(1))
     found = compare_results(same, same)
     assert found.table()[0].name == "FRC resolution, half-bit (at most)"
-    assert found.summary()["resolution"]["mean"]["half_bit"]["at_limit"]
+    assert found.summary()["resolution"]["phase"]["half_bit"]["at_limit"]
 
 
 def test_without_matplotlib_the_numbers_are_written(
