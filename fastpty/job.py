@@ -21,6 +21,7 @@ from fastpty.config.tiff import TiffConfig
 from fastpty.errors import FastptyError, OutputError
 from fastpty.export import check_tifffile, write_tables, write_tiffs
 from fastpty.figures import save_figures
+from fastpty.measurements.views import measured_views
 from fastpty.metrics import displacement
 from fastpty.observers import Checkpoints, Interrupt, ProgressDisplay
 from fastpty.preflight import Finding, preflight
@@ -28,6 +29,7 @@ from fastpty.quality import quality_of, quality_table
 from fastpty.recon import Reconstruction
 from fastpty.results import RESULT_NAME, Results, write_results
 from fastpty.truth import Truth, compare_with_truth, read_truth
+from fastpty.virtual import VirtualImages, phase_beside
 
 __all__ = ["JobReport", "print_preflight", "refuse_overwriting", "run_job", "set_up"]
 
@@ -132,9 +134,12 @@ def run_job(
     summary = _summary(run, results, output)
     if truth is not None:
         _add_truth(summary, run, results, truth, console)
+    virtual = measured_views(run.measurements, config.output.virtual)
+    if virtual is not None:
+        summary["virtual"] = phase_beside(virtual, results)
     _write(results, summary, output)
     if config.output.figures:
-        _draw(results, output / "figures", console)
+        _draw(results, virtual, output / "figures", console)
     if config.output.tiff is not None:
         _export(results, config.output.tiff, output / "tiff", console)
     _print_summary(summary, console)
@@ -186,10 +191,10 @@ def _prepare(output: Path, config: ReconConfig) -> None:
         raise OutputError(str(output), f"cannot be written ({error}).", "Use -o.") from error
 
 
-def _draw(results: Results, folder: Path, console: Console) -> None:
+def _draw(results: Results, virtual: VirtualImages | None, folder: Path, console: Console) -> None:
     """Figures are a view of the results: without them the run is still whole."""
     try:
-        save_figures(results, folder)
+        save_figures(results, folder, virtual=virtual)
     except (FastptyError, OSError) as error:
         console.print(f"No figures: {error}", style="yellow")
 

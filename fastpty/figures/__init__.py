@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from fastpty.atomic import atomic_path
 from fastpty.errors import FastptyError, OutputError
 from fastpty.results import Results
+from fastpty.virtual import VirtualImages
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,18 +32,25 @@ class FiguresUnavailableError(FastptyError):
     """Matplotlib, which draws the figures, is not installed."""
 
 
-def save_figures(results: Results, folder: str | os.PathLike[str], *, dpi: int = 200) -> list[Path]:
+def save_figures(
+    results: Results,
+    folder: str | os.PathLike[str],
+    *,
+    virtual: VirtualImages | None = None,
+    dpi: int = 200,
+) -> list[Path]:
     """Draw every figure that applies and write it to ``folder``, which is made if missing.
 
     ``loss.png``, ``forward_iter0000.png`` (one for each snapshot), ``probe_modes.png``,
-    ``positions.png``, ``phase_sum.png``, ``phase_slices.png``, ``unknowns.png``, ``tilt.png``. All
-    figures are drawn before the first appears under its name, so that an error in one of them
-    leaves the folder's files as they were. Figures that do not apply are left out, and the log
-    says why.
+    ``positions.png``, ``phase_sum.png``, ``phase_slices.png``, ``unknowns.png``, ``tilt.png``,
+    ``virtual.png``. All figures are drawn before the first appears under its name, so that an error
+    in one of them leaves the folder's files as they were. Figures that do not apply are left out,
+    and the log says why.
 
     Parameters
     ----------
     results : the reconstruction.
+    virtual : images of virtual detectors; without them, or without a raster, no ``virtual.png``.
     folder : where to write.
     dpi : pixels per inch; the figures are up to 7 inches wide.
 
@@ -56,7 +64,7 @@ def save_figures(results: Results, folder: str | os.PathLike[str], *, dpi: int =
     OutputError : the folder cannot be written.
     """
     _need_matplotlib()
-    return _write(Path(folder), _applicable(results), dpi)
+    return _write(Path(folder), _applicable(results, virtual), dpi)
 
 
 def write_figure(
@@ -100,14 +108,14 @@ def _write(target: Path, figures: dict[str, Callable[[], Figure]], dpi: int) -> 
     return [target / name for name in figures]
 
 
-def _applicable(results: Results) -> dict[str, Callable[[], Figure]]:
+def _applicable(results: Results, virtual: VirtualImages | None) -> dict[str, Callable[[], Figure]]:
     """File name -> how to draw it, without the figures that would say nothing."""
     from fastpty.figures.forward import draw_forward
     from fastpty.figures.loss import draw_loss
     from fastpty.figures.object_phase import draw_phase_sum, draw_slices
     from fastpty.figures.positions import draw_positions
     from fastpty.figures.probe_modes import draw_probe_modes
-    from fastpty.figures.unknowns import draw_tilt, draw_unknowns
+    from fastpty.figures.unknowns import draw_unknowns
 
     figures: dict[str, Callable[[], Figure]] = {}
     if results.history.loss:
@@ -133,8 +141,21 @@ def _applicable(results: Results) -> dict[str, Callable[[], Figure]]:
         figures["unknowns.png"] = partial(draw_unknowns, results)
     else:
         _log.info("unknowns.png is left out: tilt, thickness and the like were fixed")
+    return figures | _of_rasters(results, virtual)
+
+
+def _of_rasters(results: Results, virtual: VirtualImages | None) -> dict[str, Callable[[], Figure]]:
+    """Those that are images over the scan."""
+    from fastpty.figures.unknowns import draw_tilt
+    from fastpty.figures.virtual import draw_virtual
+
+    figures: dict[str, Callable[[], Figure]] = {}
     if len(results.tilt) > 1 and results.scan_shape is not None:
         figures["tilt.png"] = partial(draw_tilt, results)
     else:
         _log.info("tilt.png is left out: a raster with a tilt for each position has one")
+    if virtual is not None and results.scan_shape is not None:
+        figures["virtual.png"] = partial(draw_virtual, results, virtual)
+    else:
+        _log.info("virtual.png is left out: there are no patterns of a raster")
     return figures
