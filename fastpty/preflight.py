@@ -53,6 +53,8 @@ def preflight(run: Reconstruction) -> list[Finding]:
         for step in run.measurements.steps
     ]
     findings += [_patterns(run), _sampling(run)]
+    if len(run.fitted) < run.measurements.patterns.shape[0]:
+        findings.append(_fitted(run))
     if run.config.beam is not None:
         findings.append(_disc(run))
     findings += [_probe(run), _canvas(run), _memory(run)]
@@ -147,6 +149,17 @@ def _patterns(run: Reconstruction) -> Finding:
     )
 
 
+def _fitted(run: Reconstruction) -> Finding:
+    """How many patterns take part, and how many judge the fit without being in it."""
+    data, left_out = run.config.data, run.all_visited[-1].left_out
+    text = f"{len(run.fitted)} of {run.measurements.patterns.shape[0]} patterns"
+    if data.half is not None:
+        text += f", half {data.half.part} ({data.half.split})"
+    if len(left_out):
+        text += f"; free R factor of {len(left_out)} others"
+    return Finding("fitted", text)
+
+
 def _hot_pixels(mean: NDArray[np.float64]) -> int:
     """Pixels of the mean pattern that stand alone, and count beside the bright field.
 
@@ -198,7 +211,7 @@ def _probe(run: Reconstruction) -> Finding:
     """Size of the probe at the specimen, its overlap with its neighbours, and its margin."""
     power = run.model.probe.detach().abs().square().sum(0).cpu().numpy()
     diameter = _diameter(power)
-    step = _nearest_distance(run.model.positions_start)
+    step = _nearest_distance(run.model.positions_start[run.fitted])
     overlap = max(0.0, 1 - step / diameter)
     pixel = run.measurements.pixel_size
     unit, scale = ("px", 1.0) if pixel is None else ("A", math.sqrt(pixel[0] * pixel[1]))

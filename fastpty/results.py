@@ -25,6 +25,7 @@ from fastpty.errors import DataError
 
 __all__ = [
     "FORMAT",
+    "RESULT_NAME",
     "History",
     "Results",
     "Snapshot",
@@ -32,6 +33,9 @@ __all__ = [
     "read_results",
     "write_results",
 ]
+
+RESULT_NAME = "reconstruction.h5"
+"""In the folder of a run."""
 
 #: Of what ``History.unknowns`` holds.
 UNITS = {
@@ -122,7 +126,10 @@ class Results:
     aberrations : coefficients of the probe that were fitted, in Angstrom by the names that
         ``beam.aberrations`` takes; counted from the start probe where its own are not known.
     config : the full configuration as plain data.
-    r_factor : over all patterns at the end, None if it was not computed.
+    r_factor : over the patterns that the last stage fitted, None if it was not computed.
+    agreement : of those patterns (``fitted``), and of those of the same area that were left out of
+        the fit (``left_out``, if there are any): ``patterns``, their number, ``r_factor``,
+        ``poisson_nll`` and ``chi_square``, as in docs/metrics.md.
     seed, device : of the run; None if not known.
     """
 
@@ -142,6 +149,7 @@ class Results:
     snapshots: list[Snapshot] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     r_factor: float | None = None
+    agreement: dict[str, dict[str, float]] = field(default_factory=dict)
     seed: int | None = None
     device: str | None = None
 
@@ -233,6 +241,7 @@ def read_results(path: str | os.PathLike[str]) -> Results:
                 snapshots=_read_snapshots(file),
                 config=json.loads(attrs["config"]),
                 r_factor=_float(attrs.get("r_factor")),
+                agreement=json.loads(attrs.get("agreement", "{}")),
                 seed=None if "seed" not in attrs else int(attrs["seed"]),
                 device=attrs.get("device"),
             )
@@ -275,6 +284,8 @@ def _write_optional(file: h5py.File, results: Results) -> None:
     """Attributes that a result may lack: absent means None."""
     if results.aberrations:
         file.attrs["aberrations_A"] = json.dumps(results.aberrations)
+    if results.agreement:
+        file.attrs["agreement"] = json.dumps(results.agreement)
     for key, value in (
         ("scan_shape", results.scan_shape),
         ("pixel_size_A", results.pixel_size),

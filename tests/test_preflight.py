@@ -49,6 +49,18 @@ def test_a_good_case(tiny: Tiny) -> None:
     assert text["object"].startswith("1 x 2 slices of 40 x 40 px, 40 A thick")
 
 
+def test_what_is_fitted(tiny: Tiny) -> None:
+    """Half of a chessboard has its neighbours along the diagonal."""
+    run = tiny_run(tiny, data={"half": {}, "leave_out": 0.1})
+    text = {finding.subject: finding.text for finding in preflight(run)}
+    count = len(run.fitted)
+    assert text["fitted"] == (
+        f"{count} of 30 patterns, half 1 (chessboard); free R factor of {30 - count} others"
+    )
+    nearest = float(np.hypot(*STEP))
+    assert f"nearest neighbour {nearest:.3g} A" in text["probe"]
+
+
 def test_pixel_units(tiny: Tiny) -> None:
     path = str(tiny.folder / "tiny.h5")
     run = tiny_run(

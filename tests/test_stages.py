@@ -117,7 +117,7 @@ def test_the_r_factor_is_of_what_was_fitted_to(tiny: Tiny) -> None:
     for run, index in ((part, range(6, 18)), (whole, range(30))):
         measured, simulated = (np.sqrt(p) for p in run._patterns(torch.tensor(list(index))))
         expected = np.abs(measured - simulated).sum() / measured.sum()
-        found.append(run.r_factor())
+        found.append(run.agreement()["fitted"].r_factor)
         assert found[-1] == pytest.approx(expected, rel=1e-5)
     assert found[0] != found[1]
 

@@ -76,8 +76,8 @@ def test_it_goes_on_with_the_loss(before: Before) -> None:
     for name in ("amplitude", "phase", "positions", "tilt", "thickness", "occupancy"):
         found, expected = again.model.unknowns[name], before.run.model.unknowns[name]
         torch.testing.assert_close(found, expected.detach(), **SUM)
-    assert again.r_factor() == pytest.approx(
-        before.run.r_factor(), rel=tolerance("chain", torch.float32)["rtol"]
+    assert again.agreement()["fitted"].r_factor == pytest.approx(
+        before.run.agreement()["fitted"].r_factor, rel=tolerance("chain", torch.float32)["rtol"]
     )
     patterns = [run._patterns(everything)[1] for run in (again, before.run)]
     close = tolerance("chain", torch.float32, scale=float(patterns[1].max()))

@@ -6,7 +6,7 @@ from fastpty.measurements.load import Measurements, load_measurements
 from fastpty.measurements.patterns import Patterns
 from fastpty.measurements.positions import raster_positions, rotate_positions
 from fastpty.measurements.source import Batch, PatternSource
-from fastpty.measurements.subset import Visited, visited_positions
+from fastpty.measurements.subset import Visited, visited_positions, withheld_positions
 
 __all__ = [
     "Batch",
@@ -23,4 +23,5 @@ __all__ = [
     "raster_positions",
     "rotate_positions",
     "visited_positions",
+    "withheld_positions",
 ]

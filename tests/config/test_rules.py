@@ -25,6 +25,8 @@ def test_the_smallest_configs_are_complete() -> None:
         ("data.flyback", "-1"),
         ("data.offset", "-1"),
         ("data.gap", "-1"),
+        ("data.leave_out", "-0.1"),
+        ("data.half.seed", "-1"),
         ("beam.energy_kv", "0"),
         ("beam.semiangle_mrad", "0"),
         ("calibration.pixel_size", "0"),
@@ -115,6 +117,7 @@ def test_lower_bounds(field: str, low: str) -> None:
 @pytest.mark.parametrize(
     ("field", "high", "words"),
     [
+        ("data.leave_out", "0.6", "at most 0.5"),
         ("probe.mode_power", "1", "less than 1"),
         ("probe.source_points", "10", "at most 9"),
         ("loss.gaussian.power", "1.5", "at most 1"),
