@@ -28,6 +28,11 @@ HOT = 10.0
 # Iterations of L-BFGS between two constraints below which it is hardly faster than without memory.
 FEWEST_STEPS = 5
 
+_IDLE = (
+    "no unknown moves: its iterations only tell the loss; give one a learning rate, and a start "
+    "that is not after the last iteration"
+)
+
 # Of the average over a source, relative to that of a point.
 LARGEST_SOURCE_ERROR = 0.05
 
@@ -65,8 +70,7 @@ def _plan(run: Reconstruction) -> list[Finding]:
     """A row for each stage: name, iterations, positions, optimiser, and what it moves."""
     rows = []
     for stage, visited in zip(run.stages, run.all_visited, strict=True):
-        rates = {name: stage.optimise.parameter(name).lr for name in run.model.unknowns}
-        moved = ", ".join(name for name, rate in rates.items() if rate > 0) or "nothing"
+        moved = ", ".join(_moved(run, stage)) or "nothing"
         shape = visited.scan_shape
         rows.append(
             (
@@ -80,12 +84,18 @@ def _plan(run: Reconstruction) -> list[Finding]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     findings = []
     for stage, row in zip(run.stages, rows, strict=True):
-        warning = _forgotten(run, stage)
+        warning = _forgotten(run, stage) if _moved(run, stage) else _IDLE
         if run.config.plan or warning:
             cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
             subject = f"plan.{stage.number}" if run.config.plan else "optimise"
             findings.append(Finding(subject, "  ".join(cells).strip(), warning))
     return findings
+
+
+def _moved(run: Reconstruction, stage: Stage) -> list[str]:
+    """The unknowns that move in a stage: not those whose first iteration is after its last."""
+    settings = {name: stage.optimise.parameter(name) for name in run.model.unknowns}
+    return [n for n, s in settings.items() if s.lr > 0 and s.start <= stage.iterations]
 
 
 def _forgotten(run: Reconstruction, stage: Stage) -> str:
@@ -208,6 +218,8 @@ def _probe(run: Reconstruction) -> Finding:
             f"{100 * border:.0f} % of the probe lies at the window's border: it wraps round; "
             "use a smaller dk (larger window) or less defocus"
         )
+    if run.model.aberrations is not None and not run.config.moves("aberrations"):
+        warnings.append("probe.aberrations stay as they are: optimise.aberrations.lr is 0")
     return Finding("probe", text, "; ".join(warnings))
 
 
@@ -222,7 +234,9 @@ def _canvas(run: Reconstruction) -> Finding:
         if beam is not None and run.measurements.wavelength is not None:
             depth = 2 * run.measurements.wavelength / (beam.semiangle_mrad * 1e-3) ** 2
             text += f" (aperture-limited depth resolution {depth:.3g} A)"
-    return Finding("object", text)
+    idle = slices == 1 and run.model.tilt is not None
+    warning = "a single slice is never propagated, so its tilt does nothing" if idle else ""
+    return Finding("object", text, warning)
 
 
 def _source(run: Reconstruction, source: tuple[Any, Any]) -> Finding:

@@ -185,11 +185,11 @@ class Reconstruction:
             done = self.history.stage.count(stage.number)
             why = "iterations" if done >= stage.iterations else "converged"
             ended = self.ending if stage is self.stage else why
-            found.append(StageEnding(stage.name, done, ended, self._text(stage.name, done, ended)))
+            found.append(StageEnding(stage.name, done, ended, self._text(stage, done, ended)))
         return found
 
-    def _text(self, name: str, done: int, ended: str) -> str:
-        text = f"stage {name}, " if name else ""
+    def _text(self, stage: Stage, done: int, ended: str) -> str:
+        text = f"{stage.title}, " if stage.title else ""
         text += f"{_iterations(done)}: "
         rule = self.config.convergence
         if ended == "iterations":
@@ -257,6 +257,10 @@ class Reconstruction:
             changes = self._sound_changes()
         except NotFiniteError as error:
             raise self._broken_off(error) from error
+        # What looks at the model between iterations must see the same whether or not the run was
+        # resumed there; gradients wanted mean another way through the forward model.
+        for tensor in self.model.unknowns.values():
+            tensor.requires_grad_(False)
         self.iteration += 1
         self.diverged = False
         seconds = time.perf_counter() - begun
@@ -281,7 +285,7 @@ class Reconstruction:
         self.diverged = True
         where = f"iteration {self.iteration + 1}"
         if self.stage.field:
-            where += f" (stage {self.stage.name}, its iteration {self.stage_iteration + 1})"
+            where += f" ({self.stage.title}, its iteration {self.stage_iteration + 1})"
         if error.batch is not None:
             link = "the step after batch" if error.after else "batch"
             where += f", {link} {error.batch[0]} of {error.batch[1]}"

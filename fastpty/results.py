@@ -62,7 +62,8 @@ class History:
 
     ``stage`` is the number of the iteration's stage, from 0 as in the config; ``passes`` is how
     often its patterns were passed over; ``change`` is by how much each unknown has changed,
-    ``|x' - x| / |x'|`` with 2-norms, of positions the root mean square displacement in pixels.
+    ``|x' - x| / |x'|`` with 2-norms; of positions, tilt and aberrations the root mean square of
+    the change, in pixels, mrad, and rad at the aperture's edge.
 
     ``unknowns`` holds the few numbers that sum up each of these unknowns if it is free at any
     time: ``tilt`` (y, x) in mrad, the mean over the positions; ``tilt_spread``, their standard

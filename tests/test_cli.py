@@ -232,6 +232,13 @@ def test_from_atoms_to_a_reconstruction(run: Run, tmp_path: Path) -> None:
     assert load_config(ReconConfig, moved).truth is not None
 
 
+def test_the_file_that_a_simulations_config_names(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "sim.yaml").write_text(yaml.safe_dump(SIMULATION), encoding="utf-8")
+    done = run("simulate", "sim.yaml", "--set", "output=named.h5")
+    assert done.out == "named.h5 written.\n", done.said
+    assert (tmp_path / "named.h5").is_file()
+
+
 def test_init_marks_what_the_file_does_not_say(run: Run, tiny: Tiny, tmp_path: Path) -> None:
     assert run("init", tiny.folder / "tiny.h5", "--dataset", "data", "-o", "new.yaml").code == 0
     assert "FILL IN" in (tmp_path / "new.yaml").read_text()

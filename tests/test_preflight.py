@@ -305,3 +305,33 @@ def test_memory_is_that_of_the_largest_stage(tiny: Tiny) -> None:
     assert planned.waves == 2 * plain.waves
     # 6 copies with Adam's moments; 2 for each pair, 7 for a step, and 4 besides.
     assert planned.unknowns == plain.unknowns * (2 * 20 + 7 + 4) // 6
+
+
+FROZEN = {name: {"lr": 0} for name in ("amplitude", "phase", "probe", "positions")}
+LATE = {name: {"start": 4} for name in ("amplitude", "phase", "probe", "positions")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "subject", "warning"),
+    [
+        ({"optimise": FROZEN}, "optimise", "no unknown moves"),
+        ({"optimise": LATE}, "optimise", "no unknown moves"),
+        (
+            {"plan": [{"iterations": 4}, {"iterations": 3}], "optimise": LATE},
+            "plan.1",
+            "no unknown moves",
+        ),
+        ({"probe": {"aberrations": ["C12"]}}, "probe", "probe.aberrations stay as they are"),
+        (
+            {"object": {"slices": 1, "thickness": None, "tilt_mrad": [1, 0]}},
+            "object",
+            "a single slice is never propagated",
+        ),
+    ],
+)
+def test_what_would_do_nothing(
+    tiny: Tiny, changes: dict[str, Any], subject: str, warning: str
+) -> None:
+    found = _warnings(preflight(tiny_run(tiny, **changes)))
+    assert list(found) == [subject]
+    assert found[subject].startswith(warning)

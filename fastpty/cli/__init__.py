@@ -135,7 +135,10 @@ def validate(
     console.print(f"[bold]{run.measurements.source}[/bold] on {run.model.probe.device}")
     print_preflight(findings, console)
     warnings = sum(bool(finding.warning) for finding in findings)
-    console.print("The config is valid." + (f" {warnings} warnings." if warnings else ""))
+    console.print(
+        "The config is valid."
+        + (f" {warnings} warning{'s' * (warnings != 1)}." if warnings else "")
+    )
 
 
 @app.command()

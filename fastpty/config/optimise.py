@@ -88,6 +88,12 @@ class ParameterConfig(Section):
         None, description="of this one alone; null: optimise.schedule"
     )
 
+    @model_validator(mode="after")
+    def _start_before_stop(self) -> ParameterConfig:
+        if self.stop is not None and self.stop < self.start:
+            raise ValueError(f"stop = {self.stop} is before start = {self.start}")
+        return self
+
 
 class ProbeParameterConfig(ParameterConfig):
     """The probe modes: patterns are scaled so that the brightest mean pixel is 1."""

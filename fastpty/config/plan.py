@@ -104,6 +104,11 @@ class Stage:
     field: str = ""
 
     @property
+    def title(self) -> str:
+        """The name in a sentence: ``stage centre``, ``stage 2``; empty without a plan."""
+        return self.name if self.name.startswith("stage") or not self.name else f"stage {self.name}"
+
+    @property
     def iterations(self) -> int:
         """How many it has, unless it ends early."""
         return self.optimise.iterations

@@ -113,15 +113,24 @@ class GradientEngine(Engine):
                 self._optimiser.state[tensor] = earlier._optimiser.state[tensor]
 
     def state(self) -> dict[str, Any]:
-        """The optimiser's name and moments."""
-        return {**self._optimiser.state_dict(), "optimiser": self._config.optimiser.name}
+        """The optimiser's name, and its moments by the names of the unknowns."""
+        names, moments = list(self.model.unknowns), self._optimiser.state_dict()["state"]
+        return {
+            "optimiser": self._config.optimiser.name,
+            "state": {names[number]: values for number, values in moments.items()},
+        }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take the moments; those of another optimiser are of no use."""
+        """Take the moments; those of another optimiser are of no use.
+
+        Nor are those of an unknown that the model no longer has, as no stage to come moves it.
+        """
         name = self._config.optimiser.name
         if state["optimiser"] != name:
             return
-        moments = without_device_counters(name, state["state"])
+        kept = without_device_counters(name, state["state"])
+        numbers = {unknown: number for number, unknown in enumerate(self.model.unknowns)}
+        moments = {numbers[unknown]: kept[unknown] for unknown in kept.keys() & numbers.keys()}
         groups = self._optimiser.state_dict()["param_groups"]
         self._optimiser.load_state_dict({"state": moments, "param_groups": groups})
         # Graphs would go on with the moments from before.

@@ -225,6 +225,7 @@ def test_a_switch_in_a_list_is_no_number() -> None:
         ),
         (["probe.modes=6", "probe.mode_power=0.2"], "^probe: mode_power 0.2 .*leaves 0 for"),
         (["constraints.blur_xy={start: 5, stop: 4}"], "stop = 4 is before start = 5"),
+        (["optimise.probe={start: 5, stop: 4}"], r"^optimise\.probe: stop = 4 is before start = 5"),
         (
             ["constraints.amplitude_clamp={low: 1.1, high: 1.0}"],
             r"^constraints\.amplitude_clamp: low = 1\.1 must be below high = 1\.",
@@ -285,9 +286,17 @@ def test_pixel_units(overrides: list[str], message: str) -> None:
         check(*overrides, base=IN_PIXELS)
 
 
+def test_in_pixel_units_an_earlier_probe_will_do() -> None:
+    begun = ["probe.start=null", "start.file=a.h5"]
+    assert check(*begun, base=IN_PIXELS).probe.start is None
+    with pytest.raises(ConfigError, match=r"probe\.start is needed with units: pixel"):
+        check(*begun, "start.take=[object]", base=IN_PIXELS)
+
+
 def test_bounds_that_touch_are_allowed() -> None:
     config = check(
         "constraints.blur_xy={start: 5, stop: 5}",
+        "optimise.probe={start: 5, stop: 5}",
         "constraints.probe_support.z_range=[7, 7]",
         "constraints.remove_leakage={amplitude: on, phase: on}",
         "constraints.probe_power=off",
