@@ -72,6 +72,9 @@ class OutputConfig(Section):
         4, description="patterns in a snapshot, spread over the scan"
     )
     figures: bool = Field(True, description="draw the standard figures (needs matplotlib)")
+    report: bool = Field(
+        False, description="write report.html, one page with everything (needs matplotlib)"
+    )
     tiff: TiffConfig | None = Field(
         None, description="on, or in part: images for other programs (needs tifffile)"
     )
