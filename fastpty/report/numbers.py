@@ -183,7 +183,7 @@ def quality_section(source: Source) -> Html:
     return join(
         [
             table(("Of the run", "Value"), plain, numbers=True) if plain else "",
-            join(_group(label(name).capitalize(), value) for name, value in nested.items()),
+            join(_group(label(name), value) for name, value in nested.items()),
             element(
                 "p",
                 "R factor: the sum of |√measured − √simulated| over the sum of √measured, of the "
@@ -203,6 +203,7 @@ def _nested(value: object) -> bool:
 
 def _group(title: str, value: Any) -> Html:
     """A mapping, or a list of them as a table with a column for each name."""
+    title = title[:1].upper() + title[1:]
     if isinstance(value, Mapping):
         rows = [(label(name), value_text(item)) for name, item in _flat(value)]
         return table((title, "Value"), rows, numbers=True)

@@ -39,15 +39,20 @@ def _stages(source: Source) -> list[_Stage]:
     found, first = [], 0
     for number, section in enumerate(plan):
         end = first + numbers.count(number)
-        # "stage centre, 8 iterations: all that were asked for": the table has the rest.
-        text = endings[number].get("text", "") if number < len(endings) else ""
-        why = text.split(": ", maxsplit=1)[-1]
-        if not why and number > 0 and first == end:
+        why = _why(endings[number]) if number < len(endings) else ""
+        if endings and not why:
             why = "not begun"
         name = section.get("name") or (f"stage {number + 1}" if len(plan) > 1 else "the run")
         found.append(_Stage(name, section, section.get("iterations"), first, end, why))
         first = end
     return found
+
+
+def _why(ending: Mapping[str, Any]) -> str:
+    """The reason in "stage centre, 8 iterations: the loss has not fallen by more than ..."."""
+    if ending.get("ended") == "iterations":
+        return "all its iterations were done"
+    return str(ending.get("text", "")).split(": ", maxsplit=1)[-1]
 
 
 def plan_section(source: Source) -> Html:
