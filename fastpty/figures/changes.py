@@ -5,14 +5,11 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from fastpty.figures.common import COLUMN, new_figure, plot_per_iteration, style
+from fastpty.figures.common import COLUMN, ROUNDING, new_figure, plot_per_iteration, style
 from fastpty.figures.loss import mark_stages
 from fastpty.results import Results
 
-__all__ = ["ROUNDING", "draw_changes"]
-
-ROUNDING = float(np.finfo(np.float32).eps)
-"""A change below it is none: a constraint that acts on a fixed unknown may round it otherwise."""
+__all__ = ["draw_changes"]
 
 
 @style()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from fastpty.figures.common import ROUNDING
 from fastpty.metrics import displacement
 from fastpty.report.labels import count, label, value_text
 from fastpty.report.markup import Html, element, facts, join
@@ -49,13 +50,15 @@ def _probe(results: Results) -> str:
     power = (np.abs(results.probe) ** 2).sum(axis=(1, 2), dtype=np.float64)
     return (
         f"{count(len(power), 'probe mode')} in real and in reciprocal space: phase as hue, "
-        f"amplitude as brightness, each panel to its own maximum. Of the power, mode 1 holds "
-        f"{100 * power[0] / power.sum():.1f} %."
+        f"amplitude as brightness, each panel to its own maximum."
+        + (f" Mode 1 holds {100 * power[0] / power.sum():.1f} % of the power." * (len(power) > 1))
     )
 
 
 def _positions(results: Results) -> str:
     moved = displacement(results.positions, results.positions_start)
+    if moved.max <= ROUNDING:
+        return "Scan positions, which were not moved."
     return (
         "Displacement of the scan positions from their start, and its mean over the iterations: "
         + ", ".join(f"{label(k)} {value_text(float(v))} px" for k, v in moved._asdict().items())

@@ -50,7 +50,8 @@ def header(source: Source) -> Html:
         key.append(("correlation with the truth", value_text(truth["correlation"])))
     if results.pixel_size is not None:
         key.append(("pixel", lengths(results.pixel_size, "Å")))
-    key += [("slices", str(results.phase.shape[1])), ("probe modes", str(len(results.probe)))]
+    for number, noun in ((results.phase.shape[1], "slice"), (len(results.probe), "probe mode")):
+        key.append((noun + "s" * (number != 1), str(number)))
     warnings = [finding for finding in _findings(source) if finding.get("warning")]
     stopped = summary.get("finished") is False
     return element(

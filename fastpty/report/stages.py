@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastpty.figures.changes import ROUNDING
+from fastpty.figures.common import ROUNDING
 from fastpty.figures.loss import format_seconds
 from fastpty.report.images import shown
 from fastpty.report.labels import count, value_text

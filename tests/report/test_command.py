@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from fastpty import report
 from fastpty.cli import main
 from fastpty.config import ReconConfig, validate_config
 from fastpty.errors import DataError, OutputError
@@ -121,11 +120,3 @@ def test_a_run_writes_its_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     job = run_job(config, tiny.folder, tmp_path / "out", console, overwrite=True)
     assert job.finished
     assert "No report: matplotlib: is not installed." in stream.getvalue()
-
-
-def test_the_page_is_installed() -> None:
-    """What setuptools takes along besides Python files."""
-    from importlib import resources
-
-    files = resources.files(report)
-    assert all(files.joinpath(f"page.{kind}").is_file() for kind in ("html", "css", "js"))

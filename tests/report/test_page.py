@@ -229,6 +229,11 @@ def test_a_result_alone(tmp_path: Path) -> None:
     assert "None: the patterns were used as recorded." in page.said("preprocessing")
 
 
+def test_positions_that_were_only_rounded_did_not_move(tmp_path: Path) -> None:
+    page = read_page(make_run(tmp_path / "a", None, ("positions.png",), moved=1e-9))
+    assert "Scan positions, which were not moved." in page.said("positions")
+
+
 def test_changes_of_what_did_not_move_are_dashes(tmp_path: Path) -> None:
     results = build_results()
     results.history.change = {"phase": [0.5] * 12, "positions": [1e-12] * 12}
