@@ -199,6 +199,31 @@ def info(
 
 
 @app.command()
+def calibrate(
+    file: Annotated[
+        Path, typer.Argument(help="recorded patterns, or a config (YAML)", show_default=False)
+    ],
+    overrides: Overrides = None,
+    write: Annotated[
+        Path | None, typer.Option("--write", help="write a config with what was found")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="folder for calibration.png")
+    ] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Find disc, rotation and flips of the scan, and a first defocus, from the patterns."""
+    from fastpty.calibrate import numbers, run_calibration
+
+    folder = output or Path("output") / file.stem
+    console = Console(stderr=as_json)
+    found = run_calibration(file, overrides or [], folder, write, console, quiet=as_json)
+    if as_json:
+        typer.echo(json.dumps(numbers(found)))
+
+
+@app.command()
 def init(
     data_file: Annotated[Path, typer.Argument(help="recorded patterns", show_default=False)],
     output: Annotated[

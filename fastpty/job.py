@@ -20,6 +20,7 @@ from fastpty.config.tiff import TiffConfig
 from fastpty.errors import FastptyError, OutputError
 from fastpty.export import check_tifffile, write_tiffs
 from fastpty.figures import save_figures
+from fastpty.measurements.views import measured_views
 from fastpty.metrics import displacement
 from fastpty.observers import Checkpoints, Interrupt, ProgressDisplay
 from fastpty.preflight import Finding, preflight
@@ -27,6 +28,7 @@ from fastpty.recon import Reconstruction
 from fastpty.report import REPORT_NAME, write_report
 from fastpty.results import Results, write_results
 from fastpty.truth import Truth, compare_with_truth, read_truth
+from fastpty.virtual import VirtualImages, phase_beside
 
 __all__ = ["JobReport", "print_preflight", "run_job", "set_up"]
 
@@ -133,9 +135,12 @@ def run_job(
     summary["preflight"] = [asdict(finding) for finding in findings]
     if truth is not None:
         _add_truth(summary, results, truth, console)
+    virtual = measured_views(run.measurements, config.output.virtual)
+    if virtual is not None:
+        summary["virtual"] = phase_beside(virtual, results)
     _write(results, summary, output)
     if config.output.figures:
-        _draw(results, output / "figures", console)
+        _draw(results, virtual, output / "figures", console)
     if config.output.tiff is not None:
         _export(results, config.output.tiff, output / "tiff", console)
     if config.output.report:
@@ -188,10 +193,10 @@ def _prepare(output: Path, config: ReconConfig) -> None:
         raise OutputError(str(output), f"cannot be written ({error}).", "Use -o.") from error
 
 
-def _draw(results: Results, folder: Path, console: Console) -> None:
+def _draw(results: Results, virtual: VirtualImages | None, folder: Path, console: Console) -> None:
     """Figures are a view of the results: without them the run is still whole."""
     try:
-        save_figures(results, folder)
+        save_figures(results, folder, virtual=virtual)
     except (FastptyError, OSError) as error:
         console.print(f"No figures: {error}", style="yellow")
 

@@ -57,6 +57,8 @@ def test_what_a_job_leaves_behind(tiny: Tiny, tmp_path: Path) -> None:
     assert report.summary["loss"] == results.history.loss[-1]
     assert report.summary["r_factor"] == results.r_factor
     assert 0 < report.summary["truth"]["correlation"] <= 1
+    assert set(report.summary["virtual"]) <= {"BF", "ABF", "ADF", "HAADF"}
+    assert all(-1 <= value <= 1 for value in report.summary["virtual"].values())
     rmse = report.summary["truth"]["position_rmse_px"]
     assert report.summary["truth"]["position_rmse_start_px"] < 1e-6 < rmse < 0.1
     for part in (

@@ -141,6 +141,9 @@ class CalibrationConfig(Section):
     )
     dk: Positive | None = Field(None, description="detector pixel, 1/Angstrom")
     mrad_per_pixel: Positive | None = Field(None, description="detector pixel, mrad")
+    max_angle_mrad: Positive | None = Field(
+        None, description="half the width of the detector, mrad; of its shorter side"
+    )
     disc_radius_px: Positive | Literal["fit"] | None = Field(
         None, description="bright-field disc radius, detector pixels, or fit (from the data)"
     )

@@ -115,7 +115,7 @@ class Stage:
 
     def settings(self) -> dict[str, Any]:
         """All that an iteration depends on, as plain data, by the names in the config."""
-        optimise = self.optimise.model_dump(mode="json", exclude={"iterations"})
+        optimise = self.optimise.model_dump(mode="json", exclude={"iterations", "tiles"})
         parts = {
             "scan": self.scan.model_dump(mode="json"),
             "optimise": optimise,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from fastpty.config.loss import LossConfig
 from fastpty.config.plan import Stage
@@ -19,6 +20,7 @@ from fastpty.engines.optimisers import (
 )
 from fastpty.engines.passes import Passes
 from fastpty.engines.rates import rate_factor
+from fastpty.engines.tiled_adam import TiledAdam, choose_tiling
 from fastpty.forward import runs_fused
 from fastpty.measurements import Patterns, Visited
 from fastpty.model import Model
@@ -44,7 +46,8 @@ class GradientEngine(Engine):
         losses: Sequence[float] = (),
     ) -> None:
         super().__init__(model, patterns, stage, visited, seed, before, losses)
-        self._optimiser = make_optimiser(self._config, model.unknowns)
+        tiling = choose_tiling(self._config, stage.loss, model, self._order(1))
+        self._optimiser = make_optimiser(self._config, model.unknowns, tiling)
         object_modes, slices = model.phase.shape[:2]
         points = 1 if model.source is None else len(model.source[1])
         pays = (
@@ -64,11 +67,18 @@ class GradientEngine(Engine):
         free = self._free(iteration)
         rates = self._set_rates(iteration, free)
         loss, terms = self._passes.run(self._order(iteration), free, self._config.accumulate)
+        if isinstance(self._optimiser, TiledAdam):
+            self._optimiser.settle()
         self._losses.append(loss)
         return IterationReport(loss, terms, rates)
 
     def _make_passes(self, loss: LossConfig) -> Passes:
-        return Passes(self.model, self.patterns, loss, self._config.batch_size, self._move)
+        size = self._config.batch_size
+        return Passes(self.model, self.patterns, loss, size, self._move, self._catch_up)
+
+    def _catch_up(self, index: torch.Tensor) -> None:
+        if isinstance(self._optimiser, TiledAdam):
+            self._optimiser.catch_up(self.model.corner[index])
 
     def _move(self, free: tuple[str, ...]) -> None:
         self._optimiser.step()

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING
 from fastpty.atomic import atomic_path
 from fastpty.errors import FastptyError, OutputError
 from fastpty.results import Results
+from fastpty.virtual import VirtualImages
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FiguresUnavailableError", "require_matplotlib", "save_figures"]
+__all__ = ["FiguresUnavailableError", "require_matplotlib", "save_figures", "write_figure"]
 
 _log = logging.getLogger(__name__)
 
@@ -44,18 +45,25 @@ def require_matplotlib() -> None:
         )
 
 
-def save_figures(results: Results, folder: str | os.PathLike[str], *, dpi: int = 200) -> list[Path]:
+def save_figures(
+    results: Results,
+    folder: str | os.PathLike[str],
+    *,
+    virtual: VirtualImages | None = None,
+    dpi: int = 200,
+) -> list[Path]:
     """Draw every figure that applies and write it to ``folder``, which is made if missing.
 
     ``loss.png``, ``changes.png``, ``forward_iter0000.png`` (one for each snapshot),
     ``probe_modes.png``, ``positions.png``, ``phase_sum.png``, ``phase_slices.png``,
-    ``unknowns.png``, ``tilt.png``. All figures are drawn before the first appears under its
-    name, so that an error in one of them leaves the folder's files as they were. Figures that do
-    not apply are left out, and the log says why.
+    ``unknowns.png``, ``tilt.png``, ``virtual.png``. All figures are drawn before the first appears
+    under its name, so that an error in one of them leaves the folder's files as they were. Figures
+    that do not apply are left out, and the log says why.
 
     Parameters
     ----------
     results : the reconstruction.
+    virtual : images of virtual detectors; without them, or without a raster, no ``virtual.png``.
     folder : where to write.
     dpi : pixels per inch; the figures are up to 7 inches wide.
 
@@ -69,10 +77,27 @@ def save_figures(results: Results, folder: str | os.PathLike[str], *, dpi: int =
     OutputError : the folder cannot be written.
     """
     require_matplotlib()
+    return _write(Path(folder), _applicable(results, virtual), dpi)
+
+
+def write_figure(
+    path: str | os.PathLike[str], draw: Callable[[], Figure], *, dpi: int = 200
+) -> Path:
+    """Draw one figure of another part and write it, whole or not at all.
+
+    Raises
+    ------
+    FiguresUnavailableError : matplotlib is missing; ``draw`` is not called.
+    OutputError : the folder cannot be written.
+    """
+    require_matplotlib()
+    target = Path(path)
+    return _write(target.parent, {target.name: draw}, dpi)[0]
+
+
+def _write(target: Path, figures: dict[str, Callable[[], Figure]], dpi: int) -> list[Path]:
     from fastpty.figures.common import style
 
-    target = Path(folder)
-    figures = _applicable(results)
     try:
         target.mkdir(parents=True, exist_ok=True)
         with ExitStack() as pending:
@@ -89,7 +114,7 @@ def save_figures(results: Results, folder: str | os.PathLike[str], *, dpi: int =
     return [target / name for name in figures]
 
 
-def _applicable(results: Results) -> dict[str, Callable[[], Figure]]:
+def _applicable(results: Results, virtual: VirtualImages | None) -> dict[str, Callable[[], Figure]]:
     """File name -> how to draw it, without the figures that would say nothing."""
     from fastpty.figures.changes import draw_changes
     from fastpty.figures.forward import draw_forward
@@ -98,6 +123,7 @@ def _applicable(results: Results) -> dict[str, Callable[[], Figure]]:
     from fastpty.figures.positions import draw_positions
     from fastpty.figures.probe_modes import draw_probe_modes
     from fastpty.figures.unknowns import draw_tilt, draw_unknowns
+    from fastpty.figures.virtual import draw_virtual
 
     figures: dict[str, Callable[[], Figure]] = {}
 
@@ -127,4 +153,8 @@ def _applicable(results: Results) -> dict[str, Callable[[], Figure]]:
     add("unknowns.png", draw_unknowns, history.unknowns, fixed)
     mapped = len(results.tilt) > 1 and results.scan_shape is not None
     add("tilt.png", draw_tilt, mapped, "a raster with a tilt for each position has one")
+    if virtual is not None and results.scan_shape is not None:
+        figures["virtual.png"] = partial(draw_virtual, results, virtual)
+    else:
+        _log.info("virtual.png is left out: there are no patterns of a raster")
     return figures

@@ -90,6 +90,13 @@ def _tilt(results: Results) -> str:
     return f"Tilt at each scan position: {', '.join(parts)} (mean ± standard deviation)."
 
 
+def _virtual(results: Results) -> str:
+    return (
+        "What ring detectors around the disc would have recorded, the integrated centre of mass of "
+        "the patterns, and the reconstructed phase, over the scanned area and at one scale."
+    )
+
+
 _CAPTIONS: dict[str, Callable[[Results], str]] = {
     "loss.png": _loss,
     "changes.png": _changes,
@@ -99,6 +106,7 @@ _CAPTIONS: dict[str, Callable[[Results], str]] = {
     "phase_slices.png": _slices,
     "unknowns.png": _unknowns,
     "tilt.png": _tilt,
+    "virtual.png": _virtual,
 }
 
 
@@ -125,6 +133,7 @@ def object_section(source: Source) -> Html:
             element("p", f"{text}."),
             object_slices(results),
             element("div", shown(source, "phase_sum.png", "phase_slices.png"), class_="pair"),
+            shown(source, "virtual.png"),
         ]
     )
 

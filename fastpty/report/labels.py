@@ -18,6 +18,7 @@ _LABELS = {
     "tilt": "tilt (y, x) (mrad)",
     "tilt_spread": "tilt, standard deviation over the positions (y, x) (mrad)",
     "thickness": "thickness (Å)",
+    "virtual": "correlation of virtual detectors with the phase",
     "truth": "agreement with the truth",
     "correlation": "correlation of the z-summed phase",
     "gain": "gain of the z-summed phase",

@@ -390,3 +390,10 @@ def test_json_schema() -> None:
     blur = schema["$defs"]["BlurXYConfig"]["properties"]["std"]
     assert blur["description"] == "standard deviation, px"
     assert blur["exclusiveMinimum"] == 0
+
+
+def test_a_ring_that_ends_before_it_starts() -> None:
+    with pytest.raises(ConfigError, match=r"rings\.ADF ends at 2, not beyond its start 3"):
+        check("output.virtual.rings={ADF: [3, 2]}")
+    rings = check("output.virtual.rings={HAADF: [3, null]}").output.virtual.rings
+    assert rings == {"HAADF": (3.0, None)}

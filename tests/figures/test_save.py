@@ -58,6 +58,7 @@ def test_figures_that_do_not_apply_are_left_out_for_a_reason(make_results, tmp_p
         "phase_slices.png",
         "unknowns.png",
         "tilt.png",
+        "virtual.png",
     ]
 
 

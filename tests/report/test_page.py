@@ -23,7 +23,7 @@ SECTIONS = [
 ]
 FIGURES = (
     *("changes.png", "forward_iter0000.png", "forward_iter0012.png", "loss.png"),
-    *("phase_slices.png", "phase_sum.png", "positions.png", "probe_modes.png"),
+    *("phase_slices.png", "phase_sum.png", "positions.png", "probe_modes.png", "virtual.png"),
 )
 
 
@@ -37,7 +37,7 @@ def test_every_section_and_figure(tmp_path: Path) -> None:
     assert page.said("header").startswith("my run: fastpty report ")
     shown = [image["section"] for image in page.images]
     assert {name: shown.count(name) for name in dict.fromkeys(shown)} == {
-        "object": 5,  # three slices, their sum, all at a glance
+        "object": 6,  # three slices, their sum, all at a glance, virtual detectors
         "convergence": 2,
         "probe": 1,
         "positions": 1,
