@@ -27,6 +27,7 @@ from fastpty.observers import Checkpoints, Interrupt, ProgressDisplay
 from fastpty.preflight import Finding, preflight
 from fastpty.quality import quality_of, quality_table
 from fastpty.recon import Reconstruction
+from fastpty.report import REPORT_NAME, write_report
 from fastpty.results import RESULT_NAME, Results, write_results
 from fastpty.truth import Truth, compare_with_truth, read_truth
 from fastpty.virtual import VirtualImages, phase_beside
@@ -121,7 +122,8 @@ def run_job(
     if resume:
         read_checkpoint(run, output / CHECKPOINT_NAME)
     console.print(f"[bold]{run.measurements.source}[/bold] on {run.model.probe.device}")
-    print_preflight(preflight(run), console)
+    findings = preflight(run)
+    print_preflight(findings, console)
     _prepare(output, run.config)
 
     interrupt, display = Interrupt(console), ProgressDisplay(console)
@@ -132,6 +134,7 @@ def run_job(
         display.close()
     results = run.results()
     summary = _summary(run, results, output)
+    summary["preflight"] = [asdict(finding) for finding in findings]
     if truth is not None:
         _add_truth(summary, run, results, truth, console)
     virtual = measured_views(run.measurements, config.output.virtual)
@@ -142,6 +145,8 @@ def run_job(
         _draw(results, virtual, output / "figures", console)
     if config.output.tiff is not None:
         _export(results, config.output.tiff, output / "tiff", console)
+    if config.output.report:
+        _report(output, console)
     _print_summary(summary, console)
     return JobReport(output, run.finished, summary)
 
@@ -205,6 +210,14 @@ def _export(results: Results, tiff: TiffConfig, folder: Path, console: Console) 
         write_tiffs(results, folder, **tiff.model_dump())
     except OutputError as error:
         console.print(f"No TIFF files: {error}", style="yellow")
+
+
+def _report(output: Path, console: Console) -> None:
+    """Like the figures; ``fastpty report`` makes up for it."""
+    try:
+        write_report(output, output / REPORT_NAME)
+    except (FastptyError, OSError) as error:
+        console.print(f"No report: {error}", style="yellow")
 
 
 def _summary(run: Reconstruction, results: Results, output: Path) -> dict[str, Any]:

@@ -31,6 +31,7 @@ __all__ = [
     "Snapshot",
     "is_reconstruction",
     "read_results",
+    "read_versions",
     "write_results",
 ]
 
@@ -249,6 +250,23 @@ def read_results(path: str | os.PathLike[str]) -> Results:
         raise DataError(str(path), "does not exist.", "Check the path.") from error
     except (OSError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         # h5py's own words for what is missing, a group in a dataset's place, or damaged.
+        raise DataError(
+            str(path), f"cannot be read as a reconstruction ({error}).", "Is the file complete?"
+        ) from error
+
+
+def read_versions(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Of the packages that wrote a reconstruction, by name.
+
+    Raises
+    ------
+    DataError : the file is missing, damaged, or no reconstruction.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            versions: dict[str, str] = json.loads(file.attrs.get("versions", "{}"))
+            return versions
+    except (OSError, TypeError, ValueError) as error:
         raise DataError(
             str(path), f"cannot be read as a reconstruction ({error}).", "Is the file complete?"
         ) from error

@@ -284,6 +284,30 @@ def export(
 
 
 @app.command()
+def report(
+    source: Annotated[
+        Path, typer.Argument(help="folder of a run, or its reconstruction.h5", show_default=False)
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="HTML file; default: report.html beside the result"),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier file")] = False,
+    debug: Debug = False,
+) -> None:
+    """Write one HTML page about a run: data, plan, figures, numbers."""
+    from fastpty.report import REPORT_NAME, write_report
+
+    target = output or (source if source.is_dir() else source.parent) / REPORT_NAME
+    if target.exists() and not overwrite:
+        raise OutputError(
+            str(target), "exists already.", "Choose another name with -o, or allow --overwrite."
+        )
+    write_report(source, target)
+    typer.echo(f"{target} written")
+
+
+@app.command()
 def schema(
     of: Annotated[str, typer.Argument(help="recon or simulate")] = "recon", debug: Debug = False
 ) -> None:

@@ -94,6 +94,9 @@ class OutputConfig(Section):
         4, description="patterns in a snapshot, spread over the scan"
     )
     figures: bool = Field(True, description="draw the standard figures (needs matplotlib)")
+    report: bool = Field(
+        False, description="write report.html, one page with everything (needs matplotlib)"
+    )
     virtual: VirtualConfig = Field(
         default_factory=VirtualConfig, description="virtual detectors, drawn beside the phase"
     )

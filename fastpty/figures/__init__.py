@@ -23,13 +23,26 @@ from fastpty.virtual import VirtualImages
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FiguresUnavailableError", "save_figures", "write_figure"]
+__all__ = ["FiguresUnavailableError", "require_matplotlib", "save_figures", "write_figure"]
 
 _log = logging.getLogger(__name__)
 
 
 class FiguresUnavailableError(FastptyError):
     """Matplotlib, which draws the figures, is not installed."""
+
+
+def require_matplotlib() -> None:
+    """Before what needs it is imported.
+
+    Raises
+    ------
+    FiguresUnavailableError : it is missing.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise FiguresUnavailableError(
+            "matplotlib", "is not installed, and figures need it.", "pip install 'fastpty[report]'"
+        )
 
 
 def save_figures(
@@ -41,11 +54,11 @@ def save_figures(
 ) -> list[Path]:
     """Draw every figure that applies and write it to ``folder``, which is made if missing.
 
-    ``loss.png``, ``forward_iter0000.png`` (one for each snapshot), ``probe_modes.png``,
-    ``positions.png``, ``phase_sum.png``, ``phase_slices.png``, ``unknowns.png``, ``tilt.png``,
-    ``virtual.png``. All figures are drawn before the first appears under its name, so that an error
-    in one of them leaves the folder's files as they were. Figures that do not apply are left out,
-    and the log says why.
+    ``loss.png``, ``changes.png``, ``forward_iter0000.png`` (one for each snapshot),
+    ``probe_modes.png``, ``positions.png``, ``phase_sum.png``, ``phase_slices.png``,
+    ``unknowns.png``, ``tilt.png``, ``virtual.png``. All figures are drawn before the first appears
+    under its name, so that an error in one of them leaves the folder's files as they were. Figures
+    that do not apply are left out, and the log says why.
 
     Parameters
     ----------
@@ -63,7 +76,7 @@ def save_figures(
     FiguresUnavailableError : matplotlib is missing.
     OutputError : the folder cannot be written.
     """
-    _need_matplotlib()
+    require_matplotlib()
     return _write(Path(folder), _applicable(results, virtual), dpi)
 
 
@@ -77,16 +90,9 @@ def write_figure(
     FiguresUnavailableError : matplotlib is missing; ``draw`` is not called.
     OutputError : the folder cannot be written.
     """
-    _need_matplotlib()
+    require_matplotlib()
     target = Path(path)
     return _write(target.parent, {target.name: draw}, dpi)[0]
-
-
-def _need_matplotlib() -> None:
-    if importlib.util.find_spec("matplotlib") is None:
-        raise FiguresUnavailableError(
-            "matplotlib", "is not installed, and figures need it.", "pip install 'fastpty[report]'"
-        )
 
 
 def _write(target: Path, figures: dict[str, Callable[[], Figure]], dpi: int) -> list[Path]:
@@ -110,50 +116,43 @@ def _write(target: Path, figures: dict[str, Callable[[], Figure]], dpi: int) -> 
 
 def _applicable(results: Results, virtual: VirtualImages | None) -> dict[str, Callable[[], Figure]]:
     """File name -> how to draw it, without the figures that would say nothing."""
+    from fastpty.figures.changes import draw_changes
     from fastpty.figures.forward import draw_forward
     from fastpty.figures.loss import draw_loss
     from fastpty.figures.object_phase import draw_phase_sum, draw_slices
     from fastpty.figures.positions import draw_positions
     from fastpty.figures.probe_modes import draw_probe_modes
-    from fastpty.figures.unknowns import draw_unknowns
+    from fastpty.figures.unknowns import draw_tilt, draw_unknowns
+    from fastpty.figures.virtual import draw_virtual
 
     figures: dict[str, Callable[[], Figure]] = {}
-    if results.history.loss:
-        figures["loss.png"] = partial(draw_loss, results)
-    else:
-        _log.info("loss.png is left out: the history holds no iteration")
+
+    def add(name: str, draw: Callable[[Results], Figure], applies: object, why_not: str) -> None:
+        if applies:
+            figures[name] = partial(draw, results)
+        else:
+            _log.info("%s is left out: %s", name, why_not)
+
+    history, slices = results.history, results.phase.shape[1]
+    add("loss.png", draw_loss, history.loss, "the history holds no iteration")
+    add("changes.png", draw_changes, history.change, "the history has no change of an unknown")
     if not results.snapshots:
         _log.info("forward_iter*.png is left out: there are no snapshots")
     for snapshot in results.snapshots:
         name = f"forward_iter{snapshot.iteration:04d}.png"
-        if len(snapshot.measured):
-            figures[name] = partial(draw_forward, results, snapshot)
-        else:
-            _log.info("%s is left out: its snapshot holds no pattern", name)
-    figures["probe_modes.png"] = partial(draw_probe_modes, results)
-    figures["positions.png"] = partial(draw_positions, results)
-    figures["phase_sum.png"] = partial(draw_phase_sum, results)
-    if results.phase.shape[1] > 1:
-        figures["phase_slices.png"] = partial(draw_slices, results)
-    else:
-        _log.info("phase_slices.png is left out: with one slice it would repeat phase_sum.png")
-    if results.history.unknowns:
-        figures["unknowns.png"] = partial(draw_unknowns, results)
-    else:
-        _log.info("unknowns.png is left out: tilt, thickness and the like were fixed")
-    return figures | _of_rasters(results, virtual)
-
-
-def _of_rasters(results: Results, virtual: VirtualImages | None) -> dict[str, Callable[[], Figure]]:
-    """Those that are images over the scan."""
-    from fastpty.figures.unknowns import draw_tilt
-    from fastpty.figures.virtual import draw_virtual
-
-    figures: dict[str, Callable[[], Figure]] = {}
-    if len(results.tilt) > 1 and results.scan_shape is not None:
-        figures["tilt.png"] = partial(draw_tilt, results)
-    else:
-        _log.info("tilt.png is left out: a raster with a tilt for each position has one")
+        draw = partial(draw_forward, snapshot=snapshot)
+        add(name, draw, len(snapshot.measured), "its snapshot holds no pattern")
+    for name, always in (
+        ("probe_modes.png", draw_probe_modes),
+        ("positions.png", draw_positions),
+        ("phase_sum.png", draw_phase_sum),
+    ):
+        figures[name] = partial(always, results)
+    add("phase_slices.png", draw_slices, slices > 1, "with one slice it would repeat phase_sum.png")
+    fixed = "tilt, thickness and the like were fixed"
+    add("unknowns.png", draw_unknowns, history.unknowns, fixed)
+    mapped = len(results.tilt) > 1 and results.scan_shape is not None
+    add("tilt.png", draw_tilt, mapped, "a raster with a tilt for each position has one")
     if virtual is not None and results.scan_shape is not None:
         figures["virtual.png"] = partial(draw_virtual, results, virtual)
     else:
