@@ -89,6 +89,16 @@ def _plan(run: Reconstruction) -> list[Finding]:
             cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
             subject = f"plan.{stage.number}" if run.config.plan else "optimise"
             findings.append(Finding(subject, "  ".join(cells).strip(), warning))
+    given = run.config.optimise.iterations
+    if run.config.plan and given != run.config.iterations:
+        findings.append(
+            Finding(
+                "iterations",
+                f"{run.config.iterations} in all stages together",
+                f"optimise.iterations = {given} has no effect beside a plan: remove it, and set "
+                "those of the stages, such as plan.0.iterations",
+            )
+        )
     return findings
 
 

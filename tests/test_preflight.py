@@ -273,7 +273,11 @@ def test_a_plan_is_a_table(tiny: Tiny) -> None:
         ),
         ({"optimise": LBFGS, "constraints": {**STILL, "probe_power": {"every": 5}}}, "", ""),
         (
-            {"plan": [{"iterations": 1, "optimise": LBFGS}], "constraints": STILL | {"blur_z": {}}},
+            {
+                "plan": [{"iterations": 1, "optimise": LBFGS}],
+                "constraints": STILL | {"blur_z": {}},
+                "optimise": {"iterations": None},
+            },
             "plan.0",
             "blur_z in each",
         ),
@@ -317,9 +321,17 @@ LATE = {name: {"start": 4} for name in ("amplitude", "phase", "probe", "position
         ({"optimise": FROZEN}, "optimise", "no unknown moves"),
         ({"optimise": LATE}, "optimise", "no unknown moves"),
         (
-            {"plan": [{"iterations": 4}, {"iterations": 3}], "optimise": LATE},
+            {
+                "plan": [{"iterations": 4}, {"iterations": 3}],
+                "optimise": LATE | {"iterations": None},
+            },
             "plan.1",
             "no unknown moves",
+        ),
+        (
+            {"plan": [{"iterations": 4}], "optimise": {"iterations": 3}},
+            "iterations",
+            "optimise.iterations = 3 has no effect beside a plan",
         ),
         ({"probe": {"aberrations": ["C12"]}}, "probe", "probe.aberrations stay as they are"),
         (
@@ -335,3 +347,11 @@ def test_what_would_do_nothing(
     found = _warnings(preflight(tiny_run(tiny, **changes)))
     assert list(found) == [subject]
     assert found[subject].startswith(warning)
+
+
+def test_a_config_that_a_run_has_written_says_nothing_more(tiny: Tiny) -> None:
+    """Its iterations are those of its plan."""
+    planned: dict[str, Any] = {"plan": [{"iterations": 4}, {"iterations": 3}]}
+    written = tiny_run(tiny, **planned, optimise={"iterations": None}).config.model_dump()
+    assert written["optimise"]["iterations"] == 7
+    assert _warnings(preflight(tiny_run(tiny, **written))) == {}

@@ -75,6 +75,8 @@ class ReconConfig(Section):
         stages = self.stages
         if self.plan:
             self.plan = [with_ends(*pair) for pair in zip(self.plan, stages, strict=True)]
+            if "iterations" not in self.optimise.model_fields_set:  # so that a copy agrees
+                self.optimise = self.optimise.model_copy(update={"iterations": self.iterations})
         else:
             self.optimise = self.optimise.ending(self.optimise.iterations)
         return self
