@@ -21,6 +21,7 @@ from fastpty.config.tiff import TiffConfig
 from fastpty.errors import FastptyError, OutputError
 from fastpty.export import check_tifffile, write_tables, write_tiffs
 from fastpty.figures import save_figures
+from fastpty.heap import keep_freed_memory
 from fastpty.measurements.views import measured_views
 from fastpty.metrics import displacement
 from fastpty.observers import Checkpoints, Interrupt, ProgressDisplay
@@ -118,6 +119,7 @@ def run_job(
     """
     if not resume and not overwrite:
         refuse_overwriting(output)
+    keep_freed_memory()
     run, truth = set_up(config, folder)
     if resume:
         read_checkpoint(run, output / CHECKPOINT_NAME)
