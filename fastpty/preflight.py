@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from fastpty.config.constraints import ConstraintConfig
 from fastpty.config.optimise import FULL_BATCH
 from fastpty.config.plan import Stage
-from fastpty.engines import state_copies
-from fastpty.forward import wave_memory
+from fastpty.engines import batch_memory, state_copies
 from fastpty.recon import Reconstruction
 
 __all__ = ["Finding", "Memory", "estimate_memory", "preflight"]
@@ -63,15 +62,14 @@ def _plan(run: Reconstruction) -> list[Finding]:
     """A row for each stage: name, iterations, positions, optimiser, and what it moves."""
     rows = []
     for stage, visited in zip(run.stages, run.all_visited, strict=True):
-        rates = {name: stage.optimise.parameter(name).lr for name in run.model.unknowns}
-        moved = ", ".join(name for name, rate in rates.items() if rate > 0) or "nothing"
+        moved = ", ".join(filter(stage.optimise.moves, run.model.unknowns)) or "nothing"
         shape = visited.scan_shape
         rows.append(
             (
                 stage.name,
                 f"{stage.iterations} iteration{'s' * (stage.iterations != 1)}",
                 f"{shape[0]} x {shape[1]} positions" if shape else f"{len(visited)} positions",
-                stage.optimise.optimiser.name,
+                stage.optimise.method,
                 f"moves {moved}",
             )
         )
@@ -88,7 +86,7 @@ def _plan(run: Reconstruction) -> list[Finding]:
 
 def _forgotten(run: Reconstruction, stage: Stage) -> str:
     """Constraints that leave L-BFGS no two iterations to learn the curvature from."""
-    if stage.optimise.optimiser.name != FULL_BATCH:
+    if stage.optimise.method != FULL_BATCH:
         return ""
     acting = [
         name
@@ -267,11 +265,10 @@ class Memory:
 
 def estimate_memory(run: Reconstruction) -> Memory:
     """What is held throughout, and what autograd stores for one batch."""
-    batch = max(
-        min(stage.optimise.batch_size, len(visited))
+    waves = max(
+        batch_memory(run.model, stage.optimise, min(stage.optimise.batch_size, len(visited)))
         for stage, visited in zip(run.stages, run.all_visited, strict=True)
     )
-    waves = wave_memory(run.model, batch)
     # Each unknown, the copy that a run can go back to, its gradient and a work copy.
     copies = 4 + max(state_copies(stage.optimise) for stage in run.stages)
     unknowns = copies * sum(t.nbytes for t in run.model.unknowns.values())
