@@ -196,11 +196,12 @@ def _optimise_of(given: StageConfig, base: OptimiseConfig) -> dict[str, Any]:
     projects = engine in PIE_ENGINES
     if engine not in (None, base.engine):
         under["pie"] = {}
-    if name not in (None, base.optimiser.name) or projects:
+    another = name not in (None, base.optimiser.name)
+    if another or projects:
         under["optimiser"] = {}
         for unknown in UNKNOWNS:
             under[unknown]["options"] = {}
-    if name not in (None, base.optimiser.name) and name == FULL_BATCH or projects:
+    if (another and name == FULL_BATCH) or projects:
         under.update(accumulate=1, schedule={})
         for unknown in UNKNOWNS:
             under[unknown]["schedule"] = None

@@ -1,5 +1,5 @@
 """Waves of a batch on their way through the slices, and what a change of the exit waves asks of
-object, probe and positions: the updates of the ptychographical iterative engines.
+object and probe: the updates of the ptychographical iterative engines.
 
 With the wave psi_z[j,m,n] incident on slice z at position j, the exit waves
 psi'_z = psi_z O_z, and Delta_z what the latter are to change by, weights w_n of the object modes::
@@ -9,7 +9,8 @@ psi'_z = psi_z O_z, and Delta_z what the latter are to change by, weights w_n of
     Delta_{z-1} = the change of psi_z, propagated backwards
     P[m]   += b  sum_j S_j^-1 { sum_n w_n conj(O_0) Delta_0 / D(sum_{j,n} w_n |O_0|^2) }
 
-where S_j moves the probe to its place between the pixels, sums over j are where the windows lie, and
+where S_j moves the probe to its place between the pixels, products are summed over j where the
+windows lie, and
 
     D(q) = (1 - c) q + c max(q)
 
@@ -147,15 +148,14 @@ class ExitWaves:
         return after
 
     def updates(
-        self, change: torch.Tensor, rule_object: Rule, rule_wave: Rule, positions: bool = False
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        self, change: torch.Tensor, rule_object: Rule, rule_wave: Rule
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """What a change of the exit waves asks for; nothing is moved yet.
 
         Returns
         -------
         object : [No, Nz, Y, X].
         probe : [M, Ny, Nx].
-        shift : [B, 2] px, by :func:`position_steps`; None unless ``positions`` are wanted.
         """
         objects = []
         for z in reversed(range(len(self._slices))):
@@ -173,8 +173,47 @@ class ExitWaves:
         power = power.sum(2)
         update = rule_wave(back, power.sum((0, 1)))
         probe = torch.autograd.grad(self._incident, self._probe, update)[0]
-        shift = position_steps(self._incident.detach(), back, power) if positions else None
-        return torch.stack(objects[::-1], dim=1), probe, shift
+        return torch.stack(objects[::-1], dim=1), probe
+
+    def position_steps(
+        self, intensity: torch.Tensor, measured: torch.Tensor, mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        """[B, 2] px that bring the amplitudes at the detector nearest to the measured ones.
+
+        Gauss and Newton's step for each position, with the slopes of the amplitudes A = sqrt(I) in
+        the shift s of the probe::
+
+            min_d sum_k (sqrt(M) - A - d . grad_s A)^2
+            grad_s A = sum_{m,n} w_n Re(conj(F psi') F grad_s psi') / A
+
+        The change of the exit waves would not do instead of the amplitudes': most of what a shift
+        does to a wave is to shift it as a whole, which the detector does not see.
+        """
+        amplitude = (intensity + FLOOR).sqrt()
+        missing = measured.sqrt() - amplitude
+        y, x = (self._slope(axis, amplitude) for axis in (-2, -1))
+        if mask is not None:
+            y, x = y * mask, x * mask
+        ask_y, ask_x = _overlap(y, missing), _overlap(x, missing)
+        yy, xx, yx = _overlap(y, y), _overlap(x, x), _overlap(y, x)
+        # Of a determinant that is all rounding nothing follows.
+        size = (yy * xx - yx * yx).clamp(min=1e-6 * (yy * xx).clamp(min=1e-30))
+        steps = [xx * ask_y - yx * ask_x, yy * ask_x - yx * ask_y]
+        return torch.stack(steps, dim=1) / size[:, None]
+
+    def _slope(self, axis: int, amplitude: torch.Tensor) -> torch.Tensor:
+        """[B, Ny, Nx] of the amplitudes at the detector in the shift along an axis."""
+        wave = self._incident.detach()
+        frequency = torch.fft.fftfreq(wave.shape[axis], device=wave.device)
+        factor = -2j * math.pi * (frequency[:, None] if axis == -2 else frequency)
+        wave = torch.fft.ifft2(torch.fft.fft2(wave) * factor)
+        for z, part in enumerate(self._slices):
+            wave = slice_transmit(wave, part.obj.detach(), self._corner)
+            if z < len(self._slices) - 1:
+                wave = self._propagated(wave, z)
+        along = torch.fft.fft2(wave, norm="ortho") * self._spectrum.conj()
+        slope: torch.Tensor = self._weighted(along.real).sum((1, 2)) / amplitude
+        return slope
 
     def _weighted(self, waves: torch.Tensor) -> torch.Tensor:
         return waves if self._weight is None else waves * self._weight
@@ -208,41 +247,6 @@ class ExitWaves:
         )
 
 
-def position_steps(
-    wave: torch.Tensor, back: torch.Tensor, power: torch.Tensor
-) -> torch.Tensor:
-    """[B, 2] px that bring the waves behind the first slice nearest to their change.
-
-    Least squares for each position, to first order in the shift s of the probe::
-
-        min_d sum_{m,n,r} w_n |Delta - O_n (d . grad_s psi)|^2
-
-    After Odstrcil, Menzel & Guizar-Sicairos, Opt. Express 26 (2018) 3108, section 3.3, with both
-    axes at once.
-
-    Parameters
-    ----------
-    wave : [B, M, Ny, Nx] psi, incident on the first slice.
-    back : [B, M, Ny, Nx] sum over n of w_n conj(O_n) Delta.
-    power : [B, 1, Ny, Nx] sum over n of w_n |O_n|^2.
-    """
-    spectrum = torch.fft.fft2(wave)
-    slopes = []
-    for axis in (-2, -1):
-        n = wave.shape[axis]
-        frequency = torch.fft.fftfreq(n, dtype=power.dtype, device=wave.device)
-        factor = -2j * math.pi * (frequency[:, None] if axis == -2 else frequency)
-        slopes.append(torch.fft.ifft2(spectrum * factor))
-    y, x = slopes
-    ask_y, ask_x = _overlap(y, back), _overlap(x, back)
-    yy, xx, yx = (_overlap(a, power * b) for a, b in ((y, y), (x, x), (y, x)))
-    # Of a determinant that is all rounding nothing follows: a probe without structure on an axis.
-    size = (yy * xx - yx * yx).clamp(min=1e-6 * (yy * xx).clamp(min=1e-30))
-    return torch.stack([xx * ask_y - yx * ask_x, yy * ask_x - yx * ask_y], dim=1) / size[:, None]
-
-
 def _overlap(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """[B] Re sum conj(a) b over [B, M, Ny, Nx]."""
-    product = torch.view_as_real(a) * torch.view_as_real(b.contiguous())
-    # Row by row: the same for any number of threads.
-    return product.sum(-1).sum(-1).sum(-1).sum(-1)
+    """[B] sum of a b over [B, Ny, Nx], row by row: the same for any number of threads."""
+    return (a * b).sum(-1).sum(-1)

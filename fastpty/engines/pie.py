@@ -1,9 +1,9 @@
 """The ptychographical iterative engines: PIE, ePIE, rPIE and mPIE, for one slice and for several.
 
-Waves get the measured moduli at the detector, and what this changes in them is shared out to object,
-probe and positions (:mod:`fastpty.engines.exit_waves`), one batch after the other.
+Waves get the measured moduli at the detector, and what this changes in them is shared out to
+object and probe (:mod:`fastpty.engines.exit_waves`), one batch after the other.
 
-mPIE (Maiden, Johnson & Li, Optica 4 (2017) 736, section 3) adds momentum to rPIE: every T patterns ::
+mPIE (Maiden, Johnson & Li, Optica 4 (2017) 736) adds momentum to rPIE: every T patterns ::
 
     v <- eta v + (O - O_T),    O <- O + eta v
 
@@ -166,7 +166,7 @@ class _PiePasses(Passes):
 
     def step(self, turn: Turn, index: torch.Tensor, recorded: torch.Tensor) -> torch.Tensor:
         """Of a batch: sums of what it can see, total and terms of the loss, before its update."""
-        model, settings = self.model, self._settings
+        model = self.model
         corner = model.corner[index]
         first, obj = self._field(corner)
         values = sums(self._watched(obj).values())
@@ -176,15 +176,14 @@ class _PiePasses(Passes):
         loss, terms = total_loss(self._loss, model, index, intensity, measured, self.patterns.mask)
         self._terms = list(terms)
         change = waves.change(amplitude_ratio(intensity, measured, self.patterns.mask))
-        of_object, of_probe, of_shift = waves.updates(
-            change, self._rule_object, self._rule_wave, "positions" in turn.free
-        )
+        of_object, of_probe = waves.updates(change, self._rule_object, self._rule_wave)
         if any(name in turn.free for name in _OBJECT):
             obj += of_object
         if "probe" in turn.free:
             model.probe += of_probe
-        if of_shift is not None:
-            step = (settings.position_step * of_shift).clamp_(-LONGEST_STEP, LONGEST_STEP)
+        if "positions" in turn.free:
+            step = waves.position_steps(intensity, measured, self.patterns.mask)
+            step = (self._settings.position_step * step).clamp_(-LONGEST_STEP, LONGEST_STEP)
             model.shift[index] += step
         self._move_on(len(index), turn.free)
         return torch.cat([values, torch.stack([loss, *terms.values()])])
@@ -219,7 +218,7 @@ class _PiePasses(Passes):
             "probe": self._settings.probe_momentum,
         }
         for name, tensor in self._carried().items():
-            moving = name in free or name == "object" and any(part in free for part in _OBJECT)
+            moving = name in free or (name == "object" and any(n in free for n in _OBJECT))
             if not moving:
                 continue
             velocity = self._velocity.setdefault(name, torch.zeros_like(tensor))

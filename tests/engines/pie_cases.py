@@ -13,7 +13,7 @@ from fastpty.engines.exit_waves import FLOOR, ExitWaves, Rule, amplitude_ratio
 from fastpty.model import Model
 from fastpty.optics.propagator import propagator
 
-__all__ = ["Plain", "WINDOW", "complex_object", "random_model", "random_patterns", "updates_of"]
+__all__ = ["WINDOW", "Plain", "complex_object", "random_model", "random_patterns", "updates_of"]
 
 Waves = NDArray[np.complex128]
 WINDOW = (12, 10)
@@ -154,9 +154,7 @@ class Plain:
         of_probe = np.stack(
             [
                 self.shifted(
-                    wave_rule(
-                        roots, [w**0.5 * change[m, n] for n, w in enumerate(self.weights)]
-                    ),
+                    wave_rule(roots, [w**0.5 * change[m, n] for n, w in enumerate(self.weights)]),
                     j,
                     -1,
                 )
