@@ -76,7 +76,7 @@ def _plan(run: Reconstruction) -> list[Finding]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     findings = []
     for stage, row in zip(run.stages, rows, strict=True):
-        warning = _forgotten(run, stage)
+        warning = _forgotten(run, stage) or _rescaled(stage)
         if run.config.plan or warning:
             cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
             subject = f"plan.{stage.number}" if run.config.plan else "optimise"
@@ -102,6 +102,19 @@ def _forgotten(run: Reconstruction, stage: Stage) -> str:
         f"{', '.join(acting)} in each iteration, or nearly: L-BFGS forgets the curvature whenever "
         f"a constraint moves an unknown; switch them off in {stage.field}constraints, or let them "
         f"act every {FEWEST_STEPS} iterations or less often"
+    )
+
+
+def _rescaled(stage: Stage) -> str:
+    """A constraint that takes back what a PIE has shared between probe and object."""
+    if not (stage.optimise.projects and stage.optimise.moves("probe")):
+        return ""
+    if stage.constraints.probe_power is None:
+        return ""
+    return (
+        f"{stage.field}constraints.probe_power scales the probe and not the object: what "
+        f"{stage.optimise.engine} has found is wrong by a factor after each iteration; switch it "
+        "off"
     )
 
 
