@@ -49,12 +49,12 @@ def moved(run: Reconstruction, before: dict[str, torch.Tensor]) -> set[str]:
 @pytest.mark.parametrize("size", [1, 8])
 def test_each_engine_explains_the_patterns(tiny: Tiny, engine: str, size: int) -> None:
     """Two slices, two modes; in batches, of which the last is short."""
-    run = with_engine(tiny, engine, 8, optimise={"batch_size": size})
+    run = with_engine(tiny, engine, 4, optimise={"batch_size": size})
     assert isinstance(run.engine, PieEngine)
     start = run.r_factor()
     run.run()
-    assert run.history.loss[-1] < 0.65 * run.history.loss[0]
-    assert run.r_factor() < start / 2
+    assert run.history.loss[-1] < 0.8 * run.history.loss[0]
+    assert run.r_factor() < 0.7 * start
 
 
 @pytest.mark.parametrize("engine", PIE_ENGINES)
@@ -208,6 +208,17 @@ def test_wrong_positions_come_nearer(tiny: Tiny) -> None:
     start = error()
     run.run()
     assert error() < bound("positions") * start
+
+
+def test_no_position_moves_by_more_than_a_pixel(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a visit: the waves are not linear in a shift beyond that."""
+    run = with_engine(tiny, "pie", 1, optimise={"pie": {"position_step": 1.0}})
+    far = torch.tensor([40.0, -0.25])
+    monkeypatch.setattr(pie.ExitWaves, "position_steps", lambda *_: far)
+    run.run()
+    assert np.abs(run.model.displacement - [1.0, -0.25]).max() < 1e-5
 
 
 @pytest.mark.parametrize("engine", PIE_ENGINES)
