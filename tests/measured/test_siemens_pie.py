@@ -7,10 +7,10 @@ import pytest
 pytestmark = pytest.mark.slow
 
 # Of the data's noise: steps of 1 would fit every pattern in turn.
-STEPS = {"epie": 0.3, "rpie": 0.3, "mpie": 0.1}
+STEPS = {"epie": 0.3, "rpie": 0.3, "mpie": 0.2}
 
 
-@pytest.mark.parametrize(("engine", "iterations"), [("epie", 25), ("rpie", 18), ("mpie", 20)])
+@pytest.mark.parametrize(("engine", "iterations"), [("epie", 24), ("rpie", 18), ("mpie", 14)])
 def test_the_model_explains_the_patterns(reconstruct, engine: str, iterations: int) -> None:
     """ePIE elsewhere, with a single mode, came to 0.139 in 60 iterations."""
     step = STEPS[engine]
