@@ -25,6 +25,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from fastpty import recon
 from fastpty.config import ReconConfig, load_config
 from fastpty.engines import passes
+from fastpty.engines.tiled_adam import TiledAdam
 from fastpty.measurements import Patterns
 from fastpty.recon import Reconstruction
 
@@ -38,6 +39,9 @@ REGIONS: list[tuple[str, Any, str]] = [
     ("loss", passes, "total_loss"),
     ("backward, rest", torch.Tensor, "backward"),
     ("optimiser", torch.optim.Adam, "step"),
+    ("optimiser", TiledAdam, "step"),
+    ("optimiser", TiledAdam, "catch_up"),
+    ("optimiser", TiledAdam, "settle"),
     ("constraints", recon, "apply_constraints"),
 ]
 

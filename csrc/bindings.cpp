@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "bindings_cpu.h"
 #include "common/cpu_features.h"
 #include "common/fft_plan.h"
 #include "common/simd.h"
@@ -422,8 +423,10 @@ PYBIND11_MODULE(_core, m) {
         "wave_has_object_axis"_a, "wave"_a, "object"_a, "corner"_a, "grad_out"_a, "grad_wave"_a,
         "grad_object"_a, "Its gradients; the address 0 for one that is not wanted.");
 
+  bind_adam(m);
 #if defined(FASTPTY_WITH_CUDA)
   bind_cuda(m);
   bind_cuda_ops(m);
+  bind_cuda_adam(m);
 #endif
 }

@@ -62,6 +62,55 @@ def slice_transmit_backward(
     grad_wave: int,
     grad_object: int,
 ) -> None: ...
+
+ADAM_TILE: int
+
+def adam_catch_up(
+    *,
+    planes: int,
+    extent: tuple[int, int],
+    value: int,
+    first: int,
+    second: int,
+    arrears: int,
+    state: int,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    positions: int,
+    window: tuple[int, int],
+    reach: tuple[int, int],
+    corner: int,
+) -> None: ...
+def adam_step(
+    *,
+    planes: int,
+    extent: tuple[int, int],
+    value: int,
+    first: int,
+    second: int,
+    arrears: int,
+    state: int,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    gradient: int,
+    rate: float,
+    step: float,
+) -> None: ...
+def adam_settle(
+    *,
+    planes: int,
+    extent: tuple[int, int],
+    value: int,
+    first: int,
+    second: int,
+    arrears: int,
+    state: int,
+    beta1: float,
+    beta2: float,
+    eps: float,
+) -> None: ...
 def cuda_devices() -> list[CudaDevice]: ...
 def cuda_kernel(
     *, window: tuple[int, int], capability: int, shared_bytes: int

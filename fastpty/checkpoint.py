@@ -174,11 +174,17 @@ def _same_data(path: Path, now: dict[str, Any], then: dict[str, Any]) -> None:
         math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9)
         for a, b in zip(now["numbers"], then["numbers"], strict=True)
     )
-    if not close or now["shape"] != then["shape"] or now["object"] != then["object"]:
+    same_shapes = now["shape"] == then["shape"] and now["object"] == then["object"]
+    if not close or not same_shapes:
+        found = (
+            "other values in arrays of the same shapes"
+            if same_shapes
+            else f"{then['shape']} patterns and an object of {then['object']}; these are "
+            f"{now['shape']} and {now['object']}"
+        )
         raise DataError(
             str(path),
-            f"was made from other data: {then['shape']} patterns and an object of "
-            f"{then['object']}; these are {now['shape']} and {now['object']}.",
+            f"was made from other data: {found}.",
             "Restore the data, positions or mask, or start a new run in another folder.",
         )
 

@@ -45,8 +45,9 @@ class Kept:
     def changes(self) -> dict[str, float]:
         """By how much each unknown x differs from its copy: ``|x - x'| / |x|``, 2-norms.
 
-        0 where both are zero, infinite or NaN where the unknown is. Of positions the root mean
-        square of their displacements, in px.
+        0 where both are zero, infinite or NaN where the unknown is. Zero is a value like any other
+        of positions, tilt and aberrations, so of these it is the root mean square of the change: in
+        px, in mrad, and in rad at the aperture's edge.
         """
         norms: list[torch.Tensor] = []
         for name, tensor in self._model.unknowns.items():
@@ -54,7 +55,8 @@ class Kept:
             size = tensor
             if name == "positions":  # a window that follows its position does not move it
                 difference += self._model.corner - self._corner
-                size = torch.ones_like(tensor[:, 0])
+            if name in ("positions", "tilt", "aberrations"):
+                size = torch.ones(len(tensor), device=tensor.device)
             norms += [norm(difference), norm(size)]
         # One answer for all, as each would make the host wait for the device.
         pairs = torch.stack(norms).reshape(-1, 2).tolist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,20 +19,24 @@ from fastpty.config import ReconConfig, resolve_path
 from fastpty.config.data import ArrayFile
 from fastpty.config.tiff import TiffConfig
 from fastpty.errors import FastptyError, OutputError
-from fastpty.export import check_tifffile, write_tiffs
+from fastpty.export import check_tifffile, write_tables, write_tiffs
 from fastpty.figures import save_figures
+from fastpty.measurements.views import measured_views
 from fastpty.metrics import displacement
 from fastpty.observers import Checkpoints, Interrupt, ProgressDisplay
 from fastpty.preflight import Finding, preflight
+from fastpty.quality import quality_of, quality_table
 from fastpty.recon import Reconstruction
-from fastpty.results import Results, write_results
+from fastpty.report import REPORT_NAME, write_report
+from fastpty.results import RESULT_NAME, Results, write_results
 from fastpty.truth import Truth, compare_with_truth, read_truth
+from fastpty.virtual import VirtualImages, phase_beside
 
-__all__ = ["JobReport", "print_preflight", "run_job", "set_up"]
+__all__ = ["JobReport", "print_preflight", "refuse_overwriting", "run_job", "set_up"]
 
-RESULT_NAME = "reconstruction.h5"
 CONFIG_NAME = "config.yaml"
 SUMMARY_NAME = "summary.json"
+QUALITY_STEM = "quality"
 
 
 @dataclass(frozen=True)
@@ -112,12 +117,13 @@ def run_job(
     FastptyError : naming the field, what was found and what to do. Nothing is overwritten.
     """
     if not resume and not overwrite:
-        _refuse_overwriting(output)
+        refuse_overwriting(output)
     run, truth = set_up(config, folder)
     if resume:
         read_checkpoint(run, output / CHECKPOINT_NAME)
     console.print(f"[bold]{run.measurements.source}[/bold] on {run.model.probe.device}")
-    print_preflight(preflight(run), console)
+    findings = preflight(run)
+    print_preflight(findings, console)
     _prepare(output, run.config)
 
     interrupt, display = Interrupt(console), ProgressDisplay(console)
@@ -128,13 +134,19 @@ def run_job(
         display.close()
     results = run.results()
     summary = _summary(run, results, output)
+    summary["preflight"] = [asdict(finding) for finding in findings]
     if truth is not None:
-        _add_truth(summary, results, truth, console)
+        _add_truth(summary, run, results, truth, console)
+    virtual = measured_views(run.measurements, config.output.virtual)
+    if virtual is not None:
+        summary["virtual"] = phase_beside(virtual, results)
     _write(results, summary, output)
     if config.output.figures:
-        _draw(results, output / "figures", console)
+        _draw(results, virtual, output / "figures", console)
     if config.output.tiff is not None:
         _export(results, config.output.tiff, output / "tiff", console)
+    if config.output.report:
+        _report(output, console)
     _print_summary(summary, console)
     return JobReport(output, run.finished, summary)
 
@@ -144,6 +156,7 @@ def _write(results: Results, summary: dict[str, Any], output: Path) -> None:
         write_results(results, output / RESULT_NAME)
         with atomic_path(output / SUMMARY_NAME) as path:
             path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        write_tables(quality_table(summary), output, QUALITY_STEM)
     except OSError as error:
         kept = (output / CHECKPOINT_NAME).exists()
         raise OutputError(
@@ -163,7 +176,7 @@ def print_preflight(findings: list[Finding], console: Console) -> None:
             )
 
 
-def _refuse_overwriting(output: Path) -> None:
+def refuse_overwriting(output: Path) -> None:
     for name in (RESULT_NAME, CHECKPOINT_NAME):
         if os.path.exists(output / name):
             raise OutputError(
@@ -183,10 +196,10 @@ def _prepare(output: Path, config: ReconConfig) -> None:
         raise OutputError(str(output), f"cannot be written ({error}).", "Use -o.") from error
 
 
-def _draw(results: Results, folder: Path, console: Console) -> None:
+def _draw(results: Results, virtual: VirtualImages | None, folder: Path, console: Console) -> None:
     """Figures are a view of the results: without them the run is still whole."""
     try:
-        save_figures(results, folder)
+        save_figures(results, folder, virtual=virtual)
     except (FastptyError, OSError) as error:
         console.print(f"No figures: {error}", style="yellow")
 
@@ -197,6 +210,14 @@ def _export(results: Results, tiff: TiffConfig, folder: Path, console: Console) 
         write_tiffs(results, folder, **tiff.model_dump())
     except OutputError as error:
         console.print(f"No TIFF files: {error}", style="yellow")
+
+
+def _report(output: Path, console: Console) -> None:
+    """Like the figures; ``fastpty report`` makes up for it."""
+    try:
+        write_report(output, output / REPORT_NAME)
+    except (FastptyError, OSError) as error:
+        console.print(f"No report: {error}", style="yellow")
 
 
 def _summary(run: Reconstruction, results: Results, output: Path) -> dict[str, Any]:
@@ -212,6 +233,7 @@ def _summary(run: Reconstruction, results: Results, output: Path) -> dict[str, A
         "passes": sum(results.history.passes),
         "stages": [asdict(ending) for ending in run.endings()],
         "r_factor": results.r_factor,
+        "quality": quality_of(results),
         "seconds": sum(seconds),
         "seconds_per_iteration": float(np.median(seconds)) if seconds else None,
         "displacement_px": moved._asdict(),
@@ -220,27 +242,38 @@ def _summary(run: Reconstruction, results: Results, output: Path) -> dict[str, A
     }
 
 
-def _add_truth(summary: dict[str, Any], results: Results, truth: Truth, console: Console) -> None:
+def _add_truth(
+    summary: dict[str, Any],
+    run: Reconstruction,
+    results: Results,
+    truth: Truth,
+    console: Console,
+) -> None:
     try:
-        found = compare_with_truth(results, truth)
+        found = compare_with_truth(results, truth, run.fitted)
     except ValueError as error:
         console.print(f"No comparison with the truth: {error}", style="yellow")
         return
     summary["truth"] = {
         "correlation": found.phase.correlation,
+        "ssim": found.ssim,
         "gain": found.phase.gain,
         "shift_px": list(found.phase.shift_px),
         "position_rmse_start_px": found.position_rmse_start,
         "position_rmse_px": found.position_rmse,
+        "position_rmse_centred_start_px": found.position_rmse_centred_start,
+        "position_rmse_centred_px": found.position_rmse_centred,
     }
 
 
 def _print_summary(summary: dict[str, Any], console: Console) -> None:
     state = "finished" if summary["finished"] else "stopped"
     loss = "-" if summary["loss"] is None else f"{summary['loss']:.5g}"
+    left_out = summary["quality"]["left_out"]
+    free = "" if left_out is None else f", free R factor {left_out['r_factor'] or math.nan:.4f}"
     console.print(
         f"{state} after {summary['iterations']} iterations, {summary['seconds']:.4g} s: "
-        f"loss {loss}, R factor {summary['r_factor']:.4f}",
+        f"loss {loss}, R factor {summary['r_factor']:.4f}{free}",
         highlight=False,
         soft_wrap=True,
     )

@@ -27,6 +27,11 @@ HOT = 10.0
 # Iterations of L-BFGS between two constraints below which it is hardly faster than without memory.
 FEWEST_STEPS = 5
 
+_IDLE = (
+    "no unknown moves: its iterations only tell the loss; give one a learning rate, and a start "
+    "that is not after the last iteration"
+)
+
 # Of the average over a source, relative to that of a point.
 LARGEST_SOURCE_ERROR = 0.05
 
@@ -47,6 +52,8 @@ def preflight(run: Reconstruction) -> list[Finding]:
         for step in run.measurements.steps
     ]
     findings += [_patterns(run), _sampling(run)]
+    if len(run.fitted) < run.measurements.patterns.shape[0]:
+        findings.append(_fitted(run))
     if run.config.beam is not None:
         findings.append(_disc(run))
     findings += [_probe(run), _canvas(run), _memory(run)]
@@ -62,7 +69,7 @@ def _plan(run: Reconstruction) -> list[Finding]:
     """A row for each stage: name, iterations, positions, optimiser, and what it moves."""
     rows = []
     for stage, visited in zip(run.stages, run.all_visited, strict=True):
-        moved = ", ".join(filter(stage.optimise.moves, run.model.unknowns)) or "nothing"
+        moved = ", ".join(_moved(run, stage)) or "nothing"
         shape = visited.scan_shape
         rows.append(
             (
@@ -76,12 +83,29 @@ def _plan(run: Reconstruction) -> list[Finding]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     findings = []
     for stage, row in zip(run.stages, rows, strict=True):
-        warning = _forgotten(run, stage) or _rescaled(stage)
+        warning = _forgotten(run, stage) or _rescaled(stage) if _moved(run, stage) else _IDLE
         if run.config.plan or warning:
             cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
             subject = f"plan.{stage.number}" if run.config.plan else "optimise"
             findings.append(Finding(subject, "  ".join(cells).strip(), warning))
+    given = run.config.optimise.iterations
+    if run.config.plan and given != run.config.iterations:
+        findings.append(
+            Finding(
+                "iterations",
+                f"{run.config.iterations} in all stages together",
+                f"optimise.iterations = {given} has no effect beside a plan: remove it, and set "
+                "those of the stages, such as plan.0.iterations",
+            )
+        )
     return findings
+
+
+def _moved(run: Reconstruction, stage: Stage) -> list[str]:
+    """The unknowns that move in a stage: not those whose first iteration is after its last."""
+    settings = stage.optimise
+    moving = filter(settings.moves, run.model.unknowns)
+    return [name for name in moving if settings.parameter(name).start <= stage.iterations]
 
 
 def _forgotten(run: Reconstruction, stage: Stage) -> str:
@@ -138,6 +162,17 @@ def _patterns(run: Reconstruction) -> Finding:
     )
 
 
+def _fitted(run: Reconstruction) -> Finding:
+    """How many patterns take part, and how many judge the fit without being in it."""
+    data, left_out = run.config.data, run.all_visited[-1].left_out
+    text = f"{len(run.fitted)} of {run.measurements.patterns.shape[0]} patterns"
+    if data.half is not None:
+        text += f", half {data.half.part} ({data.half.split})"
+    if len(left_out):
+        text += f"; free R factor of {len(left_out)} others"
+    return Finding("fitted", text)
+
+
 def _hot_pixels(mean: NDArray[np.float64]) -> int:
     """Pixels of the mean pattern that stand alone, and count beside the bright field.
 
@@ -189,7 +224,7 @@ def _probe(run: Reconstruction) -> Finding:
     """Size of the probe at the specimen, its overlap with its neighbours, and its margin."""
     power = run.model.probe.detach().abs().square().sum(0).cpu().numpy()
     diameter = _diameter(power)
-    step = _nearest_distance(run.model.positions_start)
+    step = _nearest_distance(run.model.positions_start[run.fitted])
     overlap = max(0.0, 1 - step / diameter)
     pixel = run.measurements.pixel_size
     unit, scale = ("px", 1.0) if pixel is None else ("A", math.sqrt(pixel[0] * pixel[1]))
@@ -206,6 +241,8 @@ def _probe(run: Reconstruction) -> Finding:
             f"{100 * border:.0f} % of the probe lies at the window's border: it wraps round; "
             "use a smaller dk (larger window) or less defocus"
         )
+    if run.model.aberrations is not None and not run.config.moves("aberrations"):
+        warnings.append("probe.aberrations stay as they are: optimise.aberrations.lr is 0")
     return Finding("probe", text, "; ".join(warnings))
 
 
@@ -220,7 +257,9 @@ def _canvas(run: Reconstruction) -> Finding:
         if beam is not None and run.measurements.wavelength is not None:
             depth = 2 * run.measurements.wavelength / (beam.semiangle_mrad * 1e-3) ** 2
             text += f" (aperture-limited depth resolution {depth:.3g} A)"
-    return Finding("object", text)
+    idle = slices == 1 and run.model.tilt is not None
+    warning = "a single slice is never propagated, so its tilt does nothing" if idle else ""
+    return Finding("object", text, warning)
 
 
 def _source(run: Reconstruction, source: tuple[Any, Any]) -> Finding:

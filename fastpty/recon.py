@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fastpty.agreement import PatternAgreement, pattern_agreement
 from fastpty.config import ReconConfig
 from fastpty.config.plan import Stage
 from fastpty.constraints import apply_constraints
@@ -24,10 +25,10 @@ from fastpty.history import record
 from fastpty.info import why_no_cuda
 from fastpty.measurements import (
     Measurements,
-    PatternSource,
     Visited,
     load_measurements,
     visited_positions,
+    withheld_positions,
 )
 from fastpty.metrics import r_factor
 from fastpty.model import Model
@@ -106,8 +107,12 @@ class Reconstruction:
     def __post_init__(self) -> None:
         self.stages = self.config.stages
         count = len(self.measurements.patterns)
+        shape = self.measurements.scan_shape
+        withheld = withheld_positions(self.config.data, count, shape, self.config.seed)
         self.all_visited = [
-            visited_positions(stage.scan, count, self.measurements.scan_shape, f"{stage.field}scan")
+            visited_positions(stage.scan, count, shape, (name := f"{stage.field}scan")).without(
+                withheld, name
+            )
             for stage in self.stages
         ]
         self._kept = Kept(self.model)
@@ -155,6 +160,11 @@ class Reconstruction:
         return self.all_visited[self.stage.number]
 
     @property
+    def fitted(self) -> NDArray[np.int64]:
+        """The positions that any stage of the run visits, [K] in their order."""
+        return np.unique(np.concatenate([visited.index for visited in self.all_visited]))
+
+    @property
     def stage_iteration(self) -> int:
         """Finished iterations of the present stage."""
         return self.iteration - self._before
@@ -175,11 +185,11 @@ class Reconstruction:
             done = self.history.stage.count(stage.number)
             why = "iterations" if done >= stage.iterations else "converged"
             ended = self.ending if stage is self.stage else why
-            found.append(StageEnding(stage.name, done, ended, self._text(stage.name, done, ended)))
+            found.append(StageEnding(stage.name, done, ended, self._text(stage, done, ended)))
         return found
 
-    def _text(self, name: str, done: int, ended: str) -> str:
-        text = f"stage {name}, " if name else ""
+    def _text(self, stage: Stage, done: int, ended: str) -> str:
+        text = f"{stage.title}, " if stage.title else ""
         text += f"{_iterations(done)}: "
         rule = self.config.convergence
         if ended == "iterations":
@@ -247,6 +257,10 @@ class Reconstruction:
             changes = self._sound_changes()
         except NotFiniteError as error:
             raise self._broken_off(error) from error
+        # What looks at the model between iterations must see the same whether or not the run was
+        # resumed there; gradients wanted mean another way through the forward model.
+        for tensor in self.model.unknowns.values():
+            tensor.requires_grad_(False)
         self.iteration += 1
         self.diverged = False
         seconds = time.perf_counter() - begun
@@ -271,7 +285,7 @@ class Reconstruction:
         self.diverged = True
         where = f"iteration {self.iteration + 1}"
         if self.stage.field:
-            where += f" (stage {self.stage.name}, its iteration {self.stage_iteration + 1})"
+            where += f" ({self.stage.title}, its iteration {self.stage_iteration + 1})"
         if error.batch is not None:
             link = "the step after batch" if error.after else "batch"
             where += f", {link} {error.batch[0]} of {error.batch[1]}"
@@ -309,24 +323,16 @@ class Reconstruction:
         measured, simulated = (torch.fft.fftshift(p, dim=(1, 2)).cpu().numpy() for p in pair)
         return measured, simulated
 
-    @torch.no_grad()
-    def r_factor(self) -> float:
-        """R factor over the patterns of the stage, as what others show was not fitted to:
-        ``sum |sqrt(I_measured) - sqrt(I_simulated)| / sum sqrt(I_measured)``."""
-        patterns = self.measurements.patterns
-        mask = 1.0 if patterns.mask is None else patterns.mask
-        # Added up on the device: the host waits for it once.
-        sums = torch.zeros(2, dtype=torch.float64, device=self.model.probe.device)
-        batches = PatternSource(patterns).batches(
-            self.visited.index, self.stage.optimise.batch_size
-        )
-        for batch in batches:
-            measured = patterns.scaled(batch.recorded).sqrt() * mask
-            simulated = simulate_patterns(self.model, batch.index).sqrt() * mask
-            sums[0] += (measured - simulated).abs().sum(dtype=torch.float64)
-            sums[1] += measured.sum(dtype=torch.float64)
-        difference, total = sums.tolist()
-        return float(difference / total)
+    def agreement(self) -> dict[str, PatternAgreement]:
+        """Of the stage's patterns with the model: ``fitted``, as what others show was not fitted
+        to, and, where some are, those ``left_out``."""
+        kinds = {"fitted": self.visited.index, "left_out": self.visited.left_out}
+        size = self.stage.optimise.batch_size
+        return {
+            kind: pattern_agreement(self.model, self.measurements.patterns, index, size)
+            for kind, index in kinds.items()
+            if len(index)
+        }
 
     def results(self) -> Results:
         """The state as numpy arrays, the probe in sqrt(counts)."""
@@ -337,6 +343,7 @@ class Reconstruction:
             return None if tensor is None else tensor.detach().cpu().numpy()
 
         tilt = array(model.tilt)
+        agreement = self.agreement()
         return Results(
             amplitude=model.amplitude.detach().cpu().numpy(),
             phase=model.phase.detach().cpu().numpy(),
@@ -353,7 +360,8 @@ class Reconstruction:
             history=self.history,
             snapshots=self.snapshots,
             config=self.config.model_dump(mode="json"),
-            r_factor=self.r_factor(),
+            r_factor=agreement["fitted"].r_factor,
+            agreement={kind: asdict(found) for kind, found in agreement.items()},
             seed=self.config.seed,
             device=str(model.probe.device),
         )

@@ -25,13 +25,18 @@ from fastpty.errors import DataError
 
 __all__ = [
     "FORMAT",
+    "RESULT_NAME",
     "History",
     "Results",
     "Snapshot",
     "is_reconstruction",
     "read_results",
+    "read_versions",
     "write_results",
 ]
+
+RESULT_NAME = "reconstruction.h5"
+"""In the folder of a run."""
 
 #: Of what ``History.unknowns`` holds.
 UNITS = {
@@ -58,7 +63,8 @@ class History:
 
     ``stage`` is the number of the iteration's stage, from 0 as in the config; ``passes`` is how
     often its patterns were passed over; ``change`` is by how much each unknown has changed,
-    ``|x' - x| / |x'|`` with 2-norms, of positions the root mean square displacement in pixels.
+    ``|x' - x| / |x'|`` with 2-norms; of positions, tilt and aberrations the root mean square of
+    the change, in pixels, mrad, and rad at the aperture's edge.
 
     ``unknowns`` holds the few numbers that sum up each of these unknowns if it is free at any
     time: ``tilt`` (y, x) in mrad, the mean over the positions; ``tilt_spread``, their standard
@@ -121,7 +127,10 @@ class Results:
     aberrations : coefficients of the probe that were fitted, in Angstrom by the names that
         ``beam.aberrations`` takes; counted from the start probe where its own are not known.
     config : the full configuration as plain data.
-    r_factor : over all patterns at the end, None if it was not computed.
+    r_factor : over the patterns that the last stage fitted, None if it was not computed.
+    agreement : of those patterns (``fitted``), and of those of the same area that were left out of
+        the fit (``left_out``, if there are any): ``patterns``, their number, ``r_factor``,
+        ``poisson_nll`` and ``chi_square``, as in docs/metrics.md.
     seed, device : of the run; None if not known.
     """
 
@@ -141,6 +150,7 @@ class Results:
     snapshots: list[Snapshot] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     r_factor: float | None = None
+    agreement: dict[str, dict[str, float]] = field(default_factory=dict)
     seed: int | None = None
     device: str | None = None
 
@@ -232,6 +242,7 @@ def read_results(path: str | os.PathLike[str]) -> Results:
                 snapshots=_read_snapshots(file),
                 config=json.loads(attrs["config"]),
                 r_factor=_float(attrs.get("r_factor")),
+                agreement=json.loads(attrs.get("agreement", "{}")),
                 seed=None if "seed" not in attrs else int(attrs["seed"]),
                 device=attrs.get("device"),
             )
@@ -239,6 +250,23 @@ def read_results(path: str | os.PathLike[str]) -> Results:
         raise DataError(str(path), "does not exist.", "Check the path.") from error
     except (OSError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         # h5py's own words for what is missing, a group in a dataset's place, or damaged.
+        raise DataError(
+            str(path), f"cannot be read as a reconstruction ({error}).", "Is the file complete?"
+        ) from error
+
+
+def read_versions(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Of the packages that wrote a reconstruction, by name.
+
+    Raises
+    ------
+    DataError : the file is missing, damaged, or no reconstruction.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            versions: dict[str, str] = json.loads(file.attrs.get("versions", "{}"))
+            return versions
+    except (OSError, TypeError, ValueError) as error:
         raise DataError(
             str(path), f"cannot be read as a reconstruction ({error}).", "Is the file complete?"
         ) from error
@@ -274,6 +302,8 @@ def _write_optional(file: h5py.File, results: Results) -> None:
     """Attributes that a result may lack: absent means None."""
     if results.aberrations:
         file.attrs["aberrations_A"] = json.dumps(results.aberrations)
+    if results.agreement:
+        file.attrs["agreement"] = json.dumps(results.agreement)
     for key, value in (
         ("scan_shape", results.scan_shape),
         ("pixel_size_A", results.pixel_size),

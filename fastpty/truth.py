@@ -13,7 +13,8 @@ from fastpty.errors import DataError
 from fastpty.figures.crop import scanned_area
 from fastpty.io.files import check_file
 from fastpty.measurements import Measurements
-from fastpty.metrics import PhaseAgreement, phase_agreement, position_rmse
+from fastpty.metrics import PhaseAgreement, phase_agreement, position_rmse, ssim
+from fastpty.metrics.similarity import SSIM_SIDE
 from fastpty.results import Results
 
 __all__ = ["Comparison", "Truth", "compare_with_truth", "read_truth"]
@@ -40,13 +41,18 @@ class Comparison:
     Parameters
     ----------
     phase : of the z-summed phase over the scanned area.
-    position_rmse_start, position_rmse : px, before the first iteration and at the end; see
-        :func:`fastpty.metrics.position_rmse`.
+    ssim : of the same images, see :func:`fastpty.metrics.ssim`; None if they are too small.
+    position_rmse_start, position_rmse : px, before the first iteration and at the end, less the
+        best affine map; see :func:`fastpty.metrics.position_rmse`.
+    position_rmse_centred_start, position_rmse_centred : the same less the mean alone.
     """
 
     phase: PhaseAgreement
+    ssim: float | None
     position_rmse_start: float
     position_rmse: float
+    position_rmse_centred_start: float
+    position_rmse_centred: float
 
 
 def read_truth(path: Path, measurements: Measurements) -> Truth:
@@ -89,12 +95,18 @@ def read_truth(path: Path, measurements: Measurements) -> Truth:
     return Truth(phase, positions)
 
 
-def compare_with_truth(results: Results, truth: Truth) -> Comparison:
-    """Correlation of the z-summed phase with the truth, and errors of the positions.
+def compare_with_truth(
+    results: Results, truth: Truth, fitted: NDArray[np.int64] | None = None
+) -> Comparison:
+    """Correlation and similarity of the z-summed phase with the truth, and errors of the positions.
 
     Of the phase, offset, ramp and a small shift are removed; see
     :func:`fastpty.metrics.phase_agreement`. The frames are brought together by the mean of the
     scan positions.
+
+    Parameters
+    ----------
+    fitted : [K] the positions whose errors count; None: all.
 
     Raises
     ------
@@ -104,8 +116,16 @@ def compare_with_truth(results: Results, truth: Truth) -> Comparison:
     phase = results.mean_over_modes(results.phase).sum(axis=0)[area]
     frame = (truth.positions - results.positions).mean(axis=0)
     origin = np.array([area[0].start, area[1].start])
+    found = phase_agreement(phase, truth.phase, offset=(frame + origin).tolist())
+    large = min(found.aligned.shape) >= SSIM_SIDE
+    chosen = slice(None) if fitted is None else fitted
+    start, end = results.positions_start[chosen], results.positions[chosen]
+    true = truth.positions[chosen]
     return Comparison(
-        phase_agreement(phase, truth.phase, offset=(frame + origin).tolist()),
-        position_rmse(results.positions_start, truth.positions),
-        position_rmse(results.positions, truth.positions),
+        phase=found,
+        ssim=ssim(found.aligned, found.truth_cropped) if large else None,
+        position_rmse_start=position_rmse(start, true),
+        position_rmse=position_rmse(end, true),
+        position_rmse_centred_start=position_rmse(start, true, less="mean"),
+        position_rmse_centred=position_rmse(end, true, less="mean"),
     )

@@ -157,10 +157,17 @@ def test_other_data_are_refused(tiny: Tiny, written: Path, tmp_path: Path) -> No
         file["data"][2, 3] *= 1.5
     run = tiny_run(replace(tiny, folder=tmp_path))
     before = run.model.phase.clone()
-    with pytest.raises(DataError, match=r"was made from other data: \[30, 24, 20\] patterns"):
+    with pytest.raises(DataError, match=r"was made from other data: other values in arrays of "):
         read_checkpoint(run, written)
     assert run.iteration == 0
     assert torch.equal(run.model.phase, before)
+
+
+def test_data_of_another_shape_are_refused(written: Path, tmp_path: Path) -> None:
+    run = tiny_run(make_tiny(tmp_path, (20, 20)))
+    message = r"other data: \[30, 24, 20\] patterns and .*; these are \[30, 20, 20\] and"
+    with pytest.raises(DataError, match=message):
+        read_checkpoint(run, written)
 
 
 def test_a_missing_one(tiny: Tiny, tmp_path: Path) -> None:

@@ -232,6 +232,13 @@ def test_from_atoms_to_a_reconstruction(run: Run, tmp_path: Path) -> None:
     assert load_config(ReconConfig, moved).truth is not None
 
 
+def test_the_file_that_a_simulations_config_names(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "sim.yaml").write_text(yaml.safe_dump(SIMULATION), encoding="utf-8")
+    done = run("simulate", "sim.yaml", "--set", "output=named.h5")
+    assert done.out == "named.h5 written.\n", done.said
+    assert (tmp_path / "named.h5").is_file()
+
+
 def test_init_marks_what_the_file_does_not_say(run: Run, tiny: Tiny, tmp_path: Path) -> None:
     assert run("init", tiny.folder / "tiny.h5", "--dataset", "data", "-o", "new.yaml").code == 0
     assert "FILL IN" in (tmp_path / "new.yaml").read_text()
@@ -447,3 +454,41 @@ def test_export(run: Run, tiny: Tiny, tmp_path: Path) -> None:
 def test_export_needs_a_format(run: Run, tmp_path: Path) -> None:
     done = run("export", tmp_path)
     assert (done.code, "Add --tiff" in done.said) == (2, True)
+
+
+def test_frc_of_a_config(run: Run, tiny: Tiny, tmp_path: Path) -> None:
+    config = write_config(tiny, "frc.yaml", optimise={"iterations": 1})
+    done = run("frc", config, "--json", "--set", "optimise.batch_size=15", "--device", "cpu")
+    assert done.code == 0, done.said
+    folder = tmp_path / "output" / "frc" / "frc"
+    assert json.loads(done.out) == json.loads((folder / "frc.json").read_text(encoding="utf-8"))
+    for name in ("half_1", "half_2"):
+        assert load_config(ReconConfig, folder / name / "config.yaml").optimise.batch_size == 15
+    assert run("frc", config).code == 2
+    done = run("frc", config, "--split", "thirds", "-o", "elsewhere")
+    assert (done.code, "--split: must be chessboard or random" in done.said) == (2, True)
+    done = run("frc", config, "--resume", "--overwrite")
+    assert (done.code, "contradict" in done.said) == (2, True)
+
+
+def test_frc_that_is_stopped(run: Run, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fastpty import halves
+
+    monkeypatch.setattr(halves, "reconstruct_halves", lambda *args, **options: None)
+    done = run("frc", write_config(tiny, "stopped.yaml"), "-o", "out")
+    assert done.code == 130
+    assert "stopped.yaml -o out --resume" in done.said
+
+
+def test_frc_of_two_results(run: Run, tiny: Tiny, tmp_path: Path) -> None:
+    config = write_config(tiny, "pair.yaml", optimise={"iterations": 1})
+    for name, seed in (("a", 0), ("b", 1)):
+        assert run("recon", config, "-o", name, "--set", f"seed={seed}").code == 0
+    done = run("frc", "a", "b/reconstruction.h5")
+    assert done.code == 0, done.said
+    assert "FRC resolution, half-bit" in done.out
+    assert (tmp_path / "a" / "frc" / "frc.csv").is_file()
+    done = run("frc", "a", "b", "--set", "seed=1")
+    assert (done.code, "--set: is for a config" in done.said) == (2, True)
+    done = run("frc", "a")
+    assert (done.code, "a: is a single result. Name a second one" in done.said) == (2, True)

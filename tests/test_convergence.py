@@ -87,6 +87,17 @@ def test_positions_in_pixels_whatever_their_window() -> None:
     assert kept.changes()["positions"] == pytest.approx(0.5 / 2**0.5, rel=TIGHT)
 
 
+def test_tilt_and_aberrations_in_their_units_as_they_may_be_zero() -> None:
+    model, _ = kept_model()
+    model.tilt, model.aberrations = torch.zeros(2, 2), torch.zeros(2)
+    kept = Kept(model)
+    model.tilt[0] += torch.tensor([0.3, 0.4])
+    model.aberrations[1] += 0.25
+    changes = kept.changes()
+    assert changes["tilt"] == pytest.approx(0.5 / 2**0.5, rel=TIGHT)
+    assert changes["aberrations"] == pytest.approx(0.25 / 2**0.5, rel=TIGHT)
+
+
 def test_the_way_back() -> None:
     model, kept = kept_model()
     before = {name: tensor.clone() for name, tensor in model.unknowns.items()}

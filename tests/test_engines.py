@@ -34,8 +34,8 @@ def _moments(run: Reconstruction) -> dict[str, dict[str, torch.Tensor]]:
     """Adam's state by the unknown's name; empty for one that has never moved."""
     state = run.engine.state()["state"]
     return {
-        name: {key: value.clone() for key, value in state.get(i, {}).items()}
-        for i, name in enumerate(run.model.unknowns)
+        name: {key: value.clone() for key, value in state.get(name, {}).items()}
+        for name in run.model.unknowns
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import io
 import json
@@ -22,7 +23,14 @@ from fastpty.job import JobReport, run_job
 from fastpty.results import read_results
 from tests.recon_cases import TINY, WINDOW, Tiny, make_tiny, merged
 
-WHOLE = ["checkpoint.pt", "config.yaml", "reconstruction.h5", "summary.json"]
+WHOLE = [
+    "checkpoint.pt",
+    "config.yaml",
+    "quality.csv",
+    "quality.tex",
+    "reconstruction.h5",
+    "summary.json",
+]
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +65,8 @@ def test_what_a_job_leaves_behind(tiny: Tiny, tmp_path: Path) -> None:
     assert report.summary["loss"] == results.history.loss[-1]
     assert report.summary["r_factor"] == results.r_factor
     assert 0 < report.summary["truth"]["correlation"] <= 1
+    assert set(report.summary["virtual"]) <= {"BF", "ABF", "ADF", "HAADF"}
+    assert all(-1 <= value <= 1 for value in report.summary["virtual"].values())
     rmse = report.summary["truth"]["position_rmse_px"]
     assert report.summary["truth"]["position_rmse_start_px"] < 1e-6 < rmse < 0.1
     for part in (
@@ -67,6 +77,37 @@ def test_what_a_job_leaves_behind(tiny: Tiny, tmp_path: Path) -> None:
         f"RMS error of the positions: {rmse:.3f} px (start 0.000 px)",
     ):
         assert part in said
+
+
+def test_numbers_of_quality(tiny: Tiny, tmp_path: Path) -> None:
+    """The summary's, in the tables; those of left-out patterns are said too."""
+    report, said = _run(tiny, tmp_path, truth="tiny.h5", data={"leave_out": 0.1})
+    quality, truth = report.summary["quality"], report.summary["truth"]
+    results = read_results(tmp_path / "reconstruction.h5")
+    assert {kind: quality[kind] for kind in ("fitted", "left_out")} == results.agreement
+    assert quality["fitted"]["r_factor"] == report.summary["r_factor"] == results.r_factor
+    assert f"free R factor {quality['left_out']['r_factor']:.4f}" in said
+    with (tmp_path / "quality.csv").open(encoding="utf-8", newline="") as stream:
+        rows = {name: value for name, value, _ in csv.reader(stream)}
+    expected = {
+        "number of fitted patterns": 27,
+        "R factor": quality["fitted"]["r_factor"],
+        "Poisson -log likelihood per pixel, fitted patterns": quality["fitted"]["poisson_nll"],
+        "chi-square per pixel, fitted patterns": quality["fitted"]["chi_square"],
+        "number of left-out patterns": 3,
+        "free R factor": quality["left_out"]["r_factor"],
+        "correlation of the phase with the truth": truth["correlation"],
+        "structural similarity to the truth": truth["ssim"],
+        "slope of the phase over the truth": truth["gain"],
+        "RMS position error, less the mean": truth["position_rmse_centred_px"],
+        "RMS position error, less an affine map": truth["position_rmse_px"],
+    }
+    assert {name: float(rows[name]) for name in expected} == expected
+    assert rows["information limit"] == ""  # eleven pixels are too few
+    tex = (tmp_path / "quality.tex").read_text(encoding="utf-8")
+    assert f"free R factor & ${quality['left_out']['r_factor']:.4g}$" in tex
+    with pytest.raises(ConfigError, match=r"^data\.leave_out: differs from the run"):
+        _run(tiny, tmp_path, truth="tiny.h5", data={"leave_out": 0.2}, resume=True)
 
 
 def test_stages_are_in_the_summary(tiny: Tiny, tmp_path: Path) -> None:

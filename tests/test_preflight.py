@@ -49,6 +49,18 @@ def test_a_good_case(tiny: Tiny) -> None:
     assert text["object"].startswith("1 x 2 slices of 40 x 40 px, 40 A thick")
 
 
+def test_what_is_fitted(tiny: Tiny) -> None:
+    """Half of a chessboard has its neighbours along the diagonal."""
+    run = tiny_run(tiny, data={"half": {}, "leave_out": 0.1})
+    text = {finding.subject: finding.text for finding in preflight(run)}
+    count = len(run.fitted)
+    assert text["fitted"] == (
+        f"{count} of 30 patterns, half 1 (chessboard); free R factor of {30 - count} others"
+    )
+    nearest = float(np.hypot(*STEP))
+    assert f"nearest neighbour {nearest:.3g} A" in text["probe"]
+
+
 def test_pixel_units(tiny: Tiny) -> None:
     path = str(tiny.folder / "tiny.h5")
     run = tiny_run(
@@ -262,7 +274,11 @@ def test_a_plan_is_a_table(tiny: Tiny) -> None:
         ),
         ({"optimise": LBFGS, "constraints": {**STILL, "probe_power": {"every": 5}}}, "", ""),
         (
-            {"plan": [{"iterations": 1, "optimise": LBFGS}], "constraints": STILL | {"blur_z": {}}},
+            {
+                "plan": [{"iterations": 1, "optimise": LBFGS}],
+                "constraints": STILL | {"blur_z": {}},
+                "optimise": {"iterations": None},
+            },
             "plan.0",
             "blur_z in each",
         ),
@@ -319,3 +335,49 @@ def test_memory_is_that_of_the_largest_stage(tiny: Tiny) -> None:
     assert planned.waves == 2 * plain.waves
     # 6 copies with Adam's moments; 2 for each pair, 7 for a step, and 4 besides.
     assert planned.unknowns == plain.unknowns * (2 * 20 + 7 + 4) // 6
+
+
+FROZEN = {name: {"lr": 0} for name in ("amplitude", "phase", "probe", "positions")}
+LATE = {name: {"start": 4} for name in ("amplitude", "phase", "probe", "positions")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "subject", "warning"),
+    [
+        ({"optimise": FROZEN}, "optimise", "no unknown moves"),
+        ({"optimise": LATE}, "optimise", "no unknown moves"),
+        (
+            {
+                "plan": [{"iterations": 4}, {"iterations": 3}],
+                "optimise": LATE | {"iterations": None},
+            },
+            "plan.1",
+            "no unknown moves",
+        ),
+        (
+            {"plan": [{"iterations": 4}], "optimise": {"iterations": 3}},
+            "iterations",
+            "optimise.iterations = 3 has no effect beside a plan",
+        ),
+        ({"probe": {"aberrations": ["C12"]}}, "probe", "probe.aberrations stay as they are"),
+        (
+            {"object": {"slices": 1, "thickness": None, "tilt_mrad": [1, 0]}},
+            "object",
+            "a single slice is never propagated",
+        ),
+    ],
+)
+def test_what_would_do_nothing(
+    tiny: Tiny, changes: dict[str, Any], subject: str, warning: str
+) -> None:
+    found = _warnings(preflight(tiny_run(tiny, **changes)))
+    assert list(found) == [subject]
+    assert found[subject].startswith(warning)
+
+
+def test_a_config_that_a_run_has_written_says_nothing_more(tiny: Tiny) -> None:
+    """Its iterations are those of its plan."""
+    planned: dict[str, Any] = {"plan": [{"iterations": 4}, {"iterations": 3}]}
+    written = tiny_run(tiny, **planned, optimise={"iterations": None}).config.model_dump()
+    assert written["optimise"]["iterations"] == 7
+    assert _warnings(preflight(tiny_run(tiny, **written))) == {}

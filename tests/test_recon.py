@@ -163,7 +163,7 @@ def test_r_factor_over_all_patterns(tiny: Tiny, tmp_path: Path, masked: bool) ->
         np.save(tmp_path / "mask.npy", good)
         changes = {"data": {"mask": {"path": str(tmp_path / "mask.npy")}}}
     run = tiny_run(tiny, **changes)
-    actual = run.r_factor()
+    actual = run.agreement()["fitted"].r_factor
     _, simulated = run._patterns(torch.arange(30))
     measured, simulated = np.sqrt(tiny.patterns[:, good]), np.sqrt(simulated[:, good].astype(float))
     expected = np.abs(measured - simulated).sum() / measured.sum()
@@ -183,7 +183,7 @@ def test_results_are_in_counts(tiny: Tiny) -> None:
     assert results.occupancy is None
     assert results.aberrations == {}
     assert (results.seed, results.device) == (0, "cpu")
-    assert results.r_factor == run.r_factor()
+    assert results.r_factor == run.agreement()["fitted"].r_factor
     assert validate_config(ReconConfig, results.config) == run.config
 
 

@@ -48,6 +48,7 @@ def full() -> Results:
         tilt=RNG.random((7, 2)).astype(np.float32),
         occupancy=np.array([0.25, 0.75], np.float32),
         aberrations={"defocus": 81.5, "C12a": -3.0},
+        agreement={"fitted": {"patterns": 28, "r_factor": 0.1, "poisson_nll": 1.5}},
         history=History(
             [0.5, 0.25],
             [1.0, 1.5],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 
 from fastpty.errors import ConfigError
 from fastpty.optics import Aberrations, focused_probe
-from fastpty.results import Results, write_results
+from fastpty.results import Results, read_results, write_results
 from tests.config.complete import check
 from tests.recon_cases import PIXEL, THICKNESS, Tiny, make_tiny, tiny_run
 from tests.tolerances import tolerance
@@ -118,3 +119,41 @@ def test_thicknesses_of_slices_that_change(tiny: Tiny) -> None:
 def test_what_the_config_refuses(start: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         check(base={**check().model_dump(), "start": {"file": "a.h5", **start}})
+
+
+def test_a_probe_that_moves_takes_its_fitted_focus_along(tiny: Tiny) -> None:
+    earlier = read_results(tiny.folder / "earlier.h5")
+    fitted = {"defocus": 80.0, "C12a": 1.0}
+    write_results(replace(earlier, aberrations=fitted), tiny.folder / "fitted.h5")
+    section = {"file": "fitted.h5", "take": ["probe"], "move_probe": 35.0}
+    lens = {"aberrations": ["C10", "C12a"]}
+    run = tiny_run(tiny, start=section, probe=lens)
+    assert run.results().aberrations == pytest.approx({"C10": -45.0, "C12a": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("start", "gaps", "thickness", "phase"),
+    [
+        # Layers of 10, 30 and 20 Angstrom, the last as the mean of the gaps, then of 30 each.
+        ({}, [10.0, 30.0], 30.0, [0.1 + 0.2 * 20 / 30, 0.2 * 10 / 30 + 0.6]),
+        # Three alike, into layers of 15, 15, 30 and 20 parts of 80.
+        ({}, [20.0, 20.0], [15.0, 15.0, 30.0], [0.05625, 0.06875, 0.325, 0.45]),
+        ({"crop_z": [1, 3], "pad_z": [1, 0]}, [10.0, 30.0], 30.0, [0.1, 0.1 + 0.6]),
+    ],
+)
+def test_slices_that_are_not_alike_are_shared_by_depth(
+    tiny: Tiny,
+    start: dict[str, Any],
+    gaps: list[float],
+    thickness: float | list[float],
+    phase: list[float],
+) -> None:
+    earlier = read_results(tiny.folder / "earlier.h5")
+    uneven = replace(earlier, thickness=np.array(gaps, np.float32))
+    write_results(uneven, tiny.folder / "uneven.h5")
+    section = {"file": "uneven.h5", "take": ["object"], "resample_z": True, **start}
+    per = "gap" if isinstance(thickness, list) else "object"
+    depth = {"slices": len(phase), "thickness": thickness, "thickness_per": per}
+    model = tiny_run(tiny, start=section, object=depth).model
+    middle = model.phase.shape[-1] // 2
+    assert model.phase[0, :, middle, middle].tolist() == pytest.approx(phase, **_near("sum"))

@@ -12,7 +12,7 @@ import pytest
 
 from fastpty.errors import DataError
 from fastpty.measurements import Measurements
-from fastpty.metrics import position_rmse
+from fastpty.metrics import position_rmse, ssim
 from fastpty.results import Results
 from fastpty.truth import compare_with_truth, read_truth
 from tests.recon_cases import WINDOW, Tiny, make_tiny, tiny_run
@@ -78,6 +78,47 @@ def test_errors_of_the_positions(tiny: Tiny, measurements: Measurements, file: P
     expected = position_rmse(tiny.positions + error, truth.positions)
     assert found.position_rmse_start == pytest.approx(expected)
     assert 0.3 < found.position_rmse_start < 0.6
+    centred = position_rmse(results.positions_start, truth.positions, less="mean")
+    assert found.position_rmse_centred_start == centred > found.position_rmse_start
+    assert found.position_rmse_centred == pytest.approx(0, abs=1e-9)
+
+
+def test_only_errors_of_fitted_positions_count(
+    tiny: Tiny, measurements: Measurements, file: Path
+) -> None:
+    phase = tiny.phase.numpy()
+    wrong = np.array([2, 17])
+    positions = tiny.positions.copy()
+    positions[wrong] += (0.7, -0.4)
+    results = Results(
+        amplitude=np.ones_like(phase),
+        phase=phase,
+        probe=np.ones((1, *WINDOW), np.complex64),
+        positions=positions,
+        positions_start=tiny.positions,
+    )
+    truth = read_truth(file, measurements)
+    fitted = np.setdiff1d(np.arange(30), wrong)
+    assert compare_with_truth(results, truth, fitted).position_rmse == pytest.approx(0, abs=1e-9)
+    assert compare_with_truth(results, truth).position_rmse > 0.1
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_similarity_to_the_truth(
+    tiny: Tiny, measurements: Measurements, file: Path, strength: float
+) -> None:
+    """1 for the truth itself; unlike the correlation it sees the strength."""
+    phase = strength * tiny.phase.numpy()
+    results = Results(
+        amplitude=np.ones_like(phase),
+        phase=phase,
+        probe=np.ones((1, *WINDOW), np.complex64),
+        positions=tiny.positions,
+        positions_start=tiny.positions,
+    )
+    found = compare_with_truth(results, read_truth(file, measurements))
+    assert found.ssim == ssim(found.phase.aligned, found.phase.truth_cropped)
+    assert (found.ssim > 1 - bound("sampled")) == (strength == 1)
 
 
 def _other_pixel(file: h5py.File) -> None:

@@ -79,12 +79,20 @@ BOUNDS = {
     # steps have the size of the learning rate, whatever that of a gradient, so that where one is
     # all rounding its sign decides; 1.4e-5 between two implementations on one CPU.
     "losses": 1e-4,
+    # Moves of voxels whose gradients are about Adam's eps, by tiles against step by step, as a
+    # 2-norm over three hundred steps: of the first ten, a tile catches up to some per cent.
+    "tiles": 1e-3,
+    # The losses of a few iterations of such fits: what differs are voxels that hardly matter.
+    "tiles losses": 2e-5,
     # Patterns of a crystal, as 2-norms, against those from a window that cuts through cells: where
     # the wave meets the seam it has 1e-3 to 1e-2 of its amplitude left; it finds 3e-3.
     "window": 1e-2,
     # What a simulation holds for each position, beside a pattern of 32 x 32 pixels in float32: its
     # place on several grids and the heap's fragments; it finds 0.01.
     "per position": 0.1,
+    # Standard deviations by which a random number may miss its mean: 6e-7 of all do, and the seeds
+    # of the tests are fixed.
+    "deviations": 5.0,
     # An estimate of memory that is right within a factor of two.
     "memory": 2.0,
 }

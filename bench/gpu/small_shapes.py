@@ -72,6 +72,19 @@ def steps(
     plain = step(whole, probe, pair, corner, shift, 10.0)
     yield "multislice_intensity, one thickness", plain
     yield "multislice_intensity, in fixed order", partial(in_fixed_order, plain)
+    yield "adam_step", partial(adam, amplitude.detach().clone(), corner, window)
+
+
+def adam(value: torch.Tensor, corner: torch.Tensor, window: tuple[int, int]) -> None:
+    """Two steps by tiles, one window each, and the end of an iteration."""
+    moments = torch.zeros_like(value), torch.zeros_like(value)
+    tiles = ops.AdamTiles(value, *moments, (0.9, 0.999), 1e-8)
+    rate, number = torch.full_like(value.sum(), 1e-3), torch.zeros_like(value.sum())
+    for one in corner.split(1):
+        ops.adam_catch_up(tiles, one, window)
+        number += 1
+        ops.adam_step(tiles, torch.ones_like(value), rate, number)
+    ops.adam_settle(tiles)
 
 
 def step(op: Callable[..., torch.Tensor], *arguments: object) -> Callable[[], object]:

@@ -71,7 +71,8 @@ class Section(BaseModel):
     def _no_switch_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
         """``on`` counts as 1 in Python; in a config it is a slip."""
         annotation = cls.model_fields[str(info.field_name)].annotation
-        plain = annotation is not bool and not sections_of(annotation)
+        switch = annotation is bool or any(v is True for v in typing.get_args(annotation))
+        plain = not switch and not sections_of(annotation)
         if plain and _holds_bool(value):
             raise ValueError(f"cannot be switched on or off; found {value!r}")
         return value

@@ -18,7 +18,8 @@ class ConvergenceConfig(Section):
         None, description="iterations without progress after which a stage ends; null: never"
     )
     threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
-        1e-3, description="progress is more than this, relative; positions: px"
+        1e-3,
+        description="progress is more than this: a share, or px, mrad, rad: docs/plan.md",
     )
     of: Literal["loss", "unknowns"] = Field(
         "loss", description="a fall of the lowest loss, or a change of any unknown"

@@ -17,6 +17,7 @@ __all__ = [
     "BeamConfig",
     "CalibrationConfig",
     "DataConfig",
+    "HalfConfig",
     "PositionFile",
     "ScanConfig",
 ]
@@ -34,6 +35,16 @@ class ArrayFile(Section):
     dataset: str | None = Field(
         None, description="path inside an HDF5 or npz file; null when it holds one candidate"
     )
+
+
+class HalfConfig(Section):
+    """One of two halves of the positions; ``fastpty frc`` reconstructs both."""
+
+    split: Literal["chessboard", "random"] = Field(
+        "chessboard", description="every other position of a raster, or positions drawn by seed"
+    )
+    part: Literal[1, 2] = Field(1, description="which of the two is fitted")
+    seed: Count = Field(0, description="of a random split; both halves need the same")
 
 
 class DataConfig(ArrayFile):
@@ -88,6 +99,12 @@ class DataConfig(ArrayFile):
     mask: ArrayFile | None = Field(
         None, description="[Ny, Nx] in the order of the data, true where a pixel is good"
     )
+    leave_out: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        0.0, description="share of the patterns, drawn by seed, that no stage fits: free R factor"
+    )
+    half: HalfConfig | None = Field(
+        None, description="fit one half of the positions; fastpty frc sets it"
+    )
 
     @field_validator("axes")
     @classmethod
@@ -141,6 +158,9 @@ class CalibrationConfig(Section):
     )
     dk: Positive | None = Field(None, description="detector pixel, 1/Angstrom")
     mrad_per_pixel: Positive | None = Field(None, description="detector pixel, mrad")
+    max_angle_mrad: Positive | None = Field(
+        None, description="half the width of the detector, mrad; of its shorter side"
+    )
     disc_radius_px: Positive | Literal["fit"] | None = Field(
         None, description="bright-field disc radius, detector pixels, or fit (from the data)"
     )

@@ -16,7 +16,7 @@ from fastpty.config.recon import ReconConfig
 from fastpty.config.template import MISSING, write_template
 from fastpty.io import RawScan
 
-__all__ = ["data_section", "initial_config", "initial_values"]
+__all__ = ["complete_values", "data_section", "initial_config", "initial_values"]
 
 # Thinner slices than this are hardly told apart at usual apertures.
 _SLICE_A = 10.0
@@ -94,6 +94,21 @@ def _calibration(known: dict[str, Any]) -> dict[str, Any]:
     return {"disc_radius_px": "fit"}
 
 
+def complete_values(path: Path, scan: RawScan, section: DataConfig) -> dict[str, Any]:
+    """:func:`initial_values`, and what else a first reconstruction of these data should have."""
+    known = _numbers(scan.metadata)
+    values = initial_values(path, scan, section)
+    values["probe"] = {"modes": _PROBE_MODES}
+    batch = min(_LARGEST_BATCH, max(_SMALLEST_BATCH, scan.shape[0] // _UPDATES))
+    values["optimise"] = {"batch_size": batch}
+    if "thickness_A" in known:
+        slices = max(1, round(known["thickness_A"] / _SLICE_A))
+        values["object"] = {"slices": slices, "thickness": known["thickness_A"] / slices}
+    if scan.metadata.get("format") == "fastpty-4dstem":
+        values["truth"] = str(path)
+    return values
+
+
 def initial_config(path: Path, scan: RawScan, section: DataConfig) -> str:
     """The text of a config for ``path``: known values filled in, the others marked FILL IN.
 
@@ -101,24 +116,14 @@ def initial_config(path: Path, scan: RawScan, section: DataConfig) -> str:
     ----------
     section : with which the scan was opened.
     """
-    known = _numbers(scan.metadata)
     count, ny, nx = scan.shape
     raster = scan.scan_shape
-    values = initial_values(path, scan, section)
-    values["probe"] = {"modes": _PROBE_MODES}
-    batch = min(_LARGEST_BATCH, max(_SMALLEST_BATCH, count // _UPDATES))
-    values["optimise"] = {"batch_size": batch}
-    if "thickness_A" in known:
-        slices = max(1, round(known["thickness_A"] / _SLICE_A))
-        values["object"] = {"slices": slices, "thickness": known["thickness_A"] / slices}
-    if scan.metadata.get("format") == "fastpty-4dstem":
-        values["truth"] = str(path)
     layout = f"{raster[0]} x {raster[1]} scan" if raster else f"{count} patterns"
     title = (
         f"fastpty reconstruction of {path.name}: {layout} of {ny} x {nx} px\n"
         "Lengths in Angstrom unless said otherwise. Check: fastpty validate <this file>"
     )
-    return write_template(ReconConfig, values, title)
+    return write_template(ReconConfig, complete_values(path, scan, section), title)
 
 
 def _numbers(metadata: dict[str, Any]) -> dict[str, Any]:

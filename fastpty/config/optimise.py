@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from fastpty.config.base import Iteration, Section, refuse
-from fastpty.config.optimisers import OptimiserName, option_faults
+from fastpty.config.optimisers import OptimiserName, option_faults, options_of
 from fastpty.config.pie import PIE_ENGINES, EngineName, PieConfig, fields_of
 from fastpty.config.schedule import ScheduleConfig
 
@@ -39,6 +40,10 @@ UNKNOWNS = (
 
 FULL_BATCH = "LBFGS"
 """The optimiser whose steps come from all patterns at once."""
+
+# Up to this ratio of the two rates at which Adam forgets, a tile that was left alone catches up to
+# within a thousandth of what it has missed (docs/derivations/adam_step.md).
+_MOST_SPREAD = 0.06
 
 # In torch, but of no use to a fit; the others that a config may name are in OptimiserName.
 _USELESS = {
@@ -84,6 +89,12 @@ class ParameterConfig(Section):
         None, description="of this one alone; null: optimise.schedule"
     )
 
+    @model_validator(mode="after")
+    def _start_before_stop(self) -> ParameterConfig:
+        if self.stop is not None and self.stop < self.start:
+            raise ValueError(f"stop = {self.stop} is before start = {self.start}")
+        return self
+
 
 class ProbeParameterConfig(ParameterConfig):
     """The probe modes: patterns are scaled so that the brightest mean pixel is 1."""
@@ -113,6 +124,9 @@ class OptimiseConfig(Section):
     )
     optimiser: OptimiserConfig = Field(
         default_factory=OptimiserConfig, description="what makes a step of a gradient"
+    )
+    tiles: Literal["auto", True, False] = Field(
+        "auto", description="Adam steps the object only where its batch sees it; auto: if less work"
     )
     schedule: ScheduleConfig = Field(
         default_factory=ScheduleConfig, description="learning rates over the iterations"
@@ -175,6 +189,20 @@ class OptimiseConfig(Section):
         """The schedule of an unknown: its own, or that of all."""
         return self.parameter(name).schedule or self.schedule
 
+    def why_not_by_tiles(self, name: str) -> str | None:
+        """Why Adam cannot move an unknown where a batch sees it alone; None if it can."""
+        if self.optimiser.name != "Adam":
+            return f"optimiser.name must be Adam, found {self.optimiser.name}"
+        options = {**options_of("Adam"), **self.options_for(name)}
+        if options["weight_decay"]:
+            return f"weight_decay moves all of the {name} in every step"
+        if options["amsgrad"]:
+            return f"amsgrad, of the {name}, is not known there"
+        beta1, beta2 = options["betas"]
+        if beta2 <= 0 or -math.log(beta2) > 2 * (1 - beta1) * _MOST_SPREAD:
+            return f"betas = {[beta1, beta2]}, of the {name}, forget too fast in the second place"
+        return None
+
     @model_validator(mode="after")
     def _options_are_torchs(self) -> OptimiseConfig:
         found: dict[tuple[str | int, ...], tuple[str, Any]] = {}
@@ -184,6 +212,13 @@ class OptimiseConfig(Section):
             for key, text in faults.items():
                 found[name, "options", key] = (text, own[key])
         refuse(found)
+        return self
+
+    @model_validator(mode="after")
+    def _tiles_suit(self) -> OptimiseConfig:
+        for name in ("amplitude", "phase"):
+            if self.tiles is True and (reason := self.why_not_by_tiles(name)) is not None:
+                raise ValueError(f"tiles = on cannot be: {reason}; use tiles = auto")
         return self
 
     @model_validator(mode="after")

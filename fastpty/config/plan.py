@@ -105,6 +105,11 @@ class Stage:
     field: str = ""
 
     @property
+    def title(self) -> str:
+        """The name in a sentence: ``stage centre``, ``stage 2``; empty without a plan."""
+        return self.name if self.name.startswith("stage") or not self.name else f"stage {self.name}"
+
+    @property
     def iterations(self) -> int:
         """How many it has, unless it ends early."""
         return self.optimise.iterations
@@ -116,7 +121,7 @@ class Stage:
 
     def settings(self) -> dict[str, Any]:
         """All that an iteration depends on, as plain data, by the names in the config."""
-        optimise = self.optimise.model_dump(mode="json", exclude={"iterations"})
+        optimise = self.optimise.model_dump(mode="json", exclude={"iterations", "tiles"})
         parts = {
             "scan": self.scan.model_dump(mode="json"),
             "optimise": optimise,

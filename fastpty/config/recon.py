@@ -75,6 +75,8 @@ class ReconConfig(Section):
         stages = self.stages
         if self.plan:
             self.plan = [with_ends(*pair) for pair in zip(self.plan, stages, strict=True)]
+            if "iterations" not in self.optimise.model_fields_set:  # so that a copy agrees
+                self.optimise = self.optimise.model_copy(update={"iterations": self.iterations})
         else:
             self.optimise = self.optimise.ending(self.optimise.iterations)
         return self
@@ -89,8 +91,12 @@ class ReconConfig(Section):
         for name in ("beam", "calibration", "truth"):
             if getattr(self, name) is not None:
                 raise ValueError(f"{name} has no meaning with units: pixel; remove it")
-        if self.probe.start is None:
-            raise ValueError("probe.start is needed with units: pixel (there is no beam section)")
+        taken = self.start is not None and "probe" in self.start.take
+        if self.probe.start is None and not taken:
+            raise ValueError(
+                "probe.start is needed with units: pixel (there is no beam section), or a start "
+                "that takes the probe"
+            )
         if self.object.slices > 1:
             raise ValueError(f"object.slices = {self.object.slices} needs units: angstrom")
         for stage in self.stages:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from fastpty.config.base import Section
 from fastpty.config.constraints import (
@@ -52,7 +52,29 @@ __all__ = [
     "SimilarityLossConfig",
     "SparseLossConfig",
     "TiffConfig",
+    "VirtualConfig",
 ]
+
+
+class VirtualConfig(Section):
+    """Virtual ring detectors, for a figure beside the phase."""
+
+    unit: Literal["semiangle", "mrad"] = Field(
+        "semiangle", description="of the rings' radii: the convergence semi-angle is 1, or mrad"
+    )
+    rings: dict[str, tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)] | None]] = (
+        Field(
+            {"BF": (0.0, 1.0), "ABF": (0.5, 1.0), "ADF": (1.1, 3.0), "HAADF": (3.0, None)},
+            description="name: [inner, outer]; null: to the detector's corner",
+        )
+    )
+
+    @model_validator(mode="after")
+    def _rings_are_open(self) -> VirtualConfig:
+        for name, (inner, outer) in self.rings.items():
+            if outer is not None and outer <= inner:
+                raise ValueError(f"rings.{name} ends at {outer:g}, not beyond its start {inner:g}")
+        return self
 
 
 class OutputConfig(Section):
@@ -72,6 +94,12 @@ class OutputConfig(Section):
         4, description="patterns in a snapshot, spread over the scan"
     )
     figures: bool = Field(True, description="draw the standard figures (needs matplotlib)")
+    report: bool = Field(
+        False, description="write report.html, one page with everything (needs matplotlib)"
+    )
+    virtual: VirtualConfig = Field(
+        default_factory=VirtualConfig, description="virtual detectors, drawn beside the phase"
+    )
     tiff: TiffConfig | None = Field(
         None, description="on, or in part: images for other programs (needs tifffile)"
     )

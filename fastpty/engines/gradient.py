@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from fastpty.config.loss import LossConfig
 from fastpty.config.plan import Stage
@@ -19,6 +20,7 @@ from fastpty.engines.optimisers import (
 )
 from fastpty.engines.passes import Passes
 from fastpty.engines.rates import rate_factor
+from fastpty.engines.tiled_adam import TiledAdam, choose_tiling
 from fastpty.forward import runs_fused
 from fastpty.measurements import Patterns, Visited
 from fastpty.model import Model
@@ -44,7 +46,8 @@ class GradientEngine(Engine):
         losses: Sequence[float] = (),
     ) -> None:
         super().__init__(model, patterns, stage, visited, seed, before, losses)
-        self._optimiser = make_optimiser(self._config, model.unknowns)
+        tiling = choose_tiling(self._config, stage.loss, model, self._order(1))
+        self._optimiser = make_optimiser(self._config, model.unknowns, tiling)
         object_modes, slices = model.phase.shape[:2]
         points = 1 if model.source is None else len(model.source[1])
         pays = (
@@ -64,11 +67,18 @@ class GradientEngine(Engine):
         free = self._free(iteration)
         rates = self._set_rates(iteration, free)
         loss, terms = self._passes.run(self._order(iteration), free, self._config.accumulate)
+        if isinstance(self._optimiser, TiledAdam):
+            self._optimiser.settle()
         self._losses.append(loss)
         return IterationReport(loss, terms, rates)
 
     def _make_passes(self, loss: LossConfig) -> Passes:
-        return Passes(self.model, self.patterns, loss, self._config.batch_size, self._move)
+        size = self._config.batch_size
+        return Passes(self.model, self.patterns, loss, size, self._move, self._catch_up)
+
+    def _catch_up(self, index: torch.Tensor) -> None:
+        if isinstance(self._optimiser, TiledAdam):
+            self._optimiser.catch_up(self.model.corner[index])
 
     def _move(self, free: tuple[str, ...]) -> None:
         self._optimiser.step()
@@ -103,15 +113,24 @@ class GradientEngine(Engine):
                 self._optimiser.state[tensor] = earlier._optimiser.state[tensor]
 
     def state(self) -> dict[str, Any]:
-        """The optimiser's name and moments."""
-        return {**self._optimiser.state_dict(), "optimiser": self._config.optimiser.name}
+        """The optimiser's name, and its moments by the names of the unknowns."""
+        names, moments = list(self.model.unknowns), self._optimiser.state_dict()["state"]
+        return {
+            "optimiser": self._config.optimiser.name,
+            "state": {names[number]: values for number, values in moments.items()},
+        }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take the moments; those of another optimiser are of no use."""
+        """Take the moments; those of another optimiser are of no use.
+
+        Nor are those of an unknown that the model no longer has, as no stage to come moves it.
+        """
         name = self._config.optimiser.name
         if state["optimiser"] != name:
             return
-        moments = without_device_counters(name, state["state"])
+        kept = without_device_counters(name, state["state"])
+        numbers = {unknown: number for number, unknown in enumerate(self.model.unknowns)}
+        moments = {numbers[unknown]: kept[unknown] for unknown in kept.keys() & numbers.keys()}
         groups = self._optimiser.state_dict()["param_groups"]
         self._optimiser.load_state_dict({"state": moments, "param_groups": groups})
         # Graphs would go on with the moments from before.

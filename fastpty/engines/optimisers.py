@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from fastpty.config.optimise import OptimiseConfig
+from fastpty.engines.tiled_adam import TiledAdam, Tiling
 
 __all__ = ["can_be_recorded", "make_optimiser", "set_rate", "without_device_counters"]
 
@@ -25,9 +26,14 @@ def can_be_recorded(name: str) -> bool:
 
 
 def make_optimiser(
-    config: OptimiseConfig, unknowns: Mapping[str, torch.Tensor]
+    config: OptimiseConfig, unknowns: Mapping[str, torch.Tensor], tiling: Tiling | None = None
 ) -> torch.optim.Optimizer:
-    """The optimiser that a config names, with a group for each unknown, in their order."""
+    """The optimiser that a config names, with a group for each unknown, in their order.
+
+    Parameters
+    ----------
+    tiling : what Adam steps by tiles.
+    """
     name = config.optimiser.name
     make = getattr(torch.optim, name)
     groups: list[dict[str, Any]] = []
@@ -41,7 +47,9 @@ def make_optimiser(
         groups.append({"params": [tensor], "lr": lr, **options, **_how(name, tensor)})
         # Adagrad begins its sums when it is made, and by the options of all groups alone.
         state.update(make([dict(groups[-1])], **options).state)
-    optimiser: torch.optim.Optimizer = make(groups)
+    optimiser: torch.optim.Optimizer = (
+        make(groups) if tiling is None else TiledAdam(groups, list(unknowns), tiling)
+    )
     optimiser.state.update(state)
     return optimiser
 

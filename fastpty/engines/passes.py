@@ -61,6 +61,7 @@ class Passes:
     model, patterns : as in the engine.
     size : patterns in a batch.
     step : moves the unknowns that are free, by the gradients of the batches of a group.
+    look : is told the positions [B] of a batch before its forward looks at the unknowns.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Passes:
         loss: LossConfig,
         size: int,
         step: Callable[[tuple[str, ...]], None] | None = None,
+        look: Callable[[torch.Tensor], None] | None = None,
     ) -> None:
         self.model = model
         self.patterns = patterns
@@ -77,6 +79,7 @@ class Passes:
         self._loss = loss
         self._size = size
         self._move = step
+        self._look = look
         self._terms: list[str] = []
         # Sums over batches: in one place, where every graph of a group finds them.
         self.gradients: dict[str, torch.Tensor] = {}
@@ -150,6 +153,8 @@ class Passes:
         """
         values = sums(self.watched().values())
         self._place_gradients(turn)
+        if self._look is not None:
+            self._look(index)
         intensity = simulate_patterns(self.model, index)
         loss, terms = total_loss(
             self._loss,

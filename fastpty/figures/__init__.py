@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING
 from fastpty.atomic import atomic_path
 from fastpty.errors import FastptyError, OutputError
 from fastpty.results import Results
+from fastpty.virtual import VirtualImages
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FiguresUnavailableError", "save_figures"]
+__all__ = ["FiguresUnavailableError", "require_matplotlib", "save_figures", "write_figure"]
 
 _log = logging.getLogger(__name__)
 
@@ -31,18 +32,38 @@ class FiguresUnavailableError(FastptyError):
     """Matplotlib, which draws the figures, is not installed."""
 
 
-def save_figures(results: Results, folder: str | os.PathLike[str], *, dpi: int = 200) -> list[Path]:
+def require_matplotlib() -> None:
+    """Before what needs it is imported.
+
+    Raises
+    ------
+    FiguresUnavailableError : it is missing.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise FiguresUnavailableError(
+            "matplotlib", "is not installed, and figures need it.", "pip install 'fastpty[report]'"
+        )
+
+
+def save_figures(
+    results: Results,
+    folder: str | os.PathLike[str],
+    *,
+    virtual: VirtualImages | None = None,
+    dpi: int = 200,
+) -> list[Path]:
     """Draw every figure that applies and write it to ``folder``, which is made if missing.
 
-    ``loss.png``, ``forward_iter0000.png`` (one for each snapshot), ``probe_modes.png``,
-    ``positions.png``, ``phase_sum.png``, ``phase_slices.png``, ``unknowns.png``, ``tilt.png``. All
-    figures are drawn before the first appears under its name, so that an error in one of them
-    leaves the folder's files as they were. Figures that do not apply are left out, and the log
-    says why.
+    ``loss.png``, ``changes.png``, ``forward_iter0000.png`` (one for each snapshot),
+    ``probe_modes.png``, ``positions.png``, ``phase_sum.png``, ``phase_slices.png``,
+    ``unknowns.png``, ``tilt.png``, ``virtual.png``. All figures are drawn before the first appears
+    under its name, so that an error in one of them leaves the folder's files as they were. Figures
+    that do not apply are left out, and the log says why.
 
     Parameters
     ----------
     results : the reconstruction.
+    virtual : images of virtual detectors; without them, or without a raster, no ``virtual.png``.
     folder : where to write.
     dpi : pixels per inch; the figures are up to 7 inches wide.
 
@@ -55,14 +76,28 @@ def save_figures(results: Results, folder: str | os.PathLike[str], *, dpi: int =
     FiguresUnavailableError : matplotlib is missing.
     OutputError : the folder cannot be written.
     """
-    if importlib.util.find_spec("matplotlib") is None:
-        raise FiguresUnavailableError(
-            "matplotlib", "is not installed, and figures need it.", "pip install 'fastpty[report]'"
-        )
+    require_matplotlib()
+    return _write(Path(folder), _applicable(results, virtual), dpi)
+
+
+def write_figure(
+    path: str | os.PathLike[str], draw: Callable[[], Figure], *, dpi: int = 200
+) -> Path:
+    """Draw one figure of another part and write it, whole or not at all.
+
+    Raises
+    ------
+    FiguresUnavailableError : matplotlib is missing; ``draw`` is not called.
+    OutputError : the folder cannot be written.
+    """
+    require_matplotlib()
+    target = Path(path)
+    return _write(target.parent, {target.name: draw}, dpi)[0]
+
+
+def _write(target: Path, figures: dict[str, Callable[[], Figure]], dpi: int) -> list[Path]:
     from fastpty.figures.common import style
 
-    target = Path(folder)
-    figures = _applicable(results)
     try:
         target.mkdir(parents=True, exist_ok=True)
         with ExitStack() as pending:
@@ -79,41 +114,47 @@ def save_figures(results: Results, folder: str | os.PathLike[str], *, dpi: int =
     return [target / name for name in figures]
 
 
-def _applicable(results: Results) -> dict[str, Callable[[], Figure]]:
+def _applicable(results: Results, virtual: VirtualImages | None) -> dict[str, Callable[[], Figure]]:
     """File name -> how to draw it, without the figures that would say nothing."""
+    from fastpty.figures.changes import draw_changes
     from fastpty.figures.forward import draw_forward
     from fastpty.figures.loss import draw_loss
     from fastpty.figures.object_phase import draw_phase_sum, draw_slices
     from fastpty.figures.positions import draw_positions
     from fastpty.figures.probe_modes import draw_probe_modes
     from fastpty.figures.unknowns import draw_tilt, draw_unknowns
+    from fastpty.figures.virtual import draw_virtual
 
     figures: dict[str, Callable[[], Figure]] = {}
-    if results.history.loss:
-        figures["loss.png"] = partial(draw_loss, results)
-    else:
-        _log.info("loss.png is left out: the history holds no iteration")
+
+    def add(name: str, draw: Callable[[Results], Figure], applies: object, why_not: str) -> None:
+        if applies:
+            figures[name] = partial(draw, results)
+        else:
+            _log.info("%s is left out: %s", name, why_not)
+
+    history, slices = results.history, results.phase.shape[1]
+    add("loss.png", draw_loss, history.loss, "the history holds no iteration")
+    add("changes.png", draw_changes, history.change, "the history has no change of an unknown")
     if not results.snapshots:
         _log.info("forward_iter*.png is left out: there are no snapshots")
     for snapshot in results.snapshots:
         name = f"forward_iter{snapshot.iteration:04d}.png"
-        if len(snapshot.measured):
-            figures[name] = partial(draw_forward, results, snapshot)
-        else:
-            _log.info("%s is left out: its snapshot holds no pattern", name)
-    figures["probe_modes.png"] = partial(draw_probe_modes, results)
-    figures["positions.png"] = partial(draw_positions, results)
-    figures["phase_sum.png"] = partial(draw_phase_sum, results)
-    if results.phase.shape[1] > 1:
-        figures["phase_slices.png"] = partial(draw_slices, results)
+        draw = partial(draw_forward, snapshot=snapshot)
+        add(name, draw, len(snapshot.measured), "its snapshot holds no pattern")
+    for name, always in (
+        ("probe_modes.png", draw_probe_modes),
+        ("positions.png", draw_positions),
+        ("phase_sum.png", draw_phase_sum),
+    ):
+        figures[name] = partial(always, results)
+    add("phase_slices.png", draw_slices, slices > 1, "with one slice it would repeat phase_sum.png")
+    fixed = "tilt, thickness and the like were fixed"
+    add("unknowns.png", draw_unknowns, history.unknowns, fixed)
+    mapped = len(results.tilt) > 1 and results.scan_shape is not None
+    add("tilt.png", draw_tilt, mapped, "a raster with a tilt for each position has one")
+    if virtual is not None and results.scan_shape is not None:
+        figures["virtual.png"] = partial(draw_virtual, results, virtual)
     else:
-        _log.info("phase_slices.png is left out: with one slice it would repeat phase_sum.png")
-    if results.history.unknowns:
-        figures["unknowns.png"] = partial(draw_unknowns, results)
-    else:
-        _log.info("unknowns.png is left out: tilt, thickness and the like were fixed")
-    if len(results.tilt) > 1 and results.scan_shape is not None:
-        figures["tilt.png"] = partial(draw_tilt, results)
-    else:
-        _log.info("tilt.png is left out: a raster with a tilt for each position has one")
+        _log.info("virtual.png is left out: there are no patterns of a raster")
     return figures

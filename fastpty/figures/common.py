@@ -25,6 +25,7 @@ __all__ = [
     "COLUMN",
     "MASKED",
     "PAGE",
+    "ROUNDING",
     "Scale",
     "add_colour_wheel",
     "add_scale_bar",
@@ -45,6 +46,8 @@ COLUMN = 3.5
 """Width of one journal column in inches."""
 PAGE = 7.0
 """Width of two journal columns in inches."""
+ROUNDING = float(np.finfo(np.float32).eps)
+"""A change below it, relative or in px, is none: a fixed unknown may only be rounded otherwise."""
 MASKED = "#8c8c8c"
 """Colour of pixels that were not measured: a grey, which the pattern colour map does not have."""
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fastpty.figures.common import COLUMN, new_figure, plot_per_iteration, style
 from fastpty.results import Results
 
-__all__ = ["draw_loss"]
+__all__ = ["draw_loss", "format_seconds", "mark_stages"]
 
 _LOG_RANGE = 10.0
 """A range of values from this factor on is drawn on a logarithmic axis."""
@@ -53,14 +53,14 @@ def draw_loss(results: Results) -> Figure:
     if _wants_log([total, *terms.values()]):
         axes.set_yscale("log", nonpositive="mask")
     axes.set_ylabel("loss")
-    _mark_stages(figure, results)
+    mark_stages(figure, results)
     if terms:
         axes.legend()
     axes.set_title(_title(total, history.seconds), loc="left")
     return figure
 
 
-def _mark_stages(figure: Figure, results: Results) -> None:
+def mark_stages(figure: Figure, results: Results) -> None:
     """Where a stage begins; its name stands along the line."""
     plan = results.config.get("plan") or []
     stages = np.asarray(results.history.stage)
@@ -122,13 +122,14 @@ def _title(total: NDArray[np.float64], seconds: list[float]) -> str:
     if seconds:
         # The median leaves out the first iteration's warm-up.
         lines.append(
-            f"{_format_seconds(sum(seconds))} in all, "
-            f"{_format_seconds(float(np.median(seconds)))} per iteration (median)"
+            f"{format_seconds(sum(seconds))} in all, "
+            f"{format_seconds(float(np.median(seconds)))} per iteration (median)"
         )
     return "\n".join(lines)
 
 
-def _format_seconds(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
+    """``85 ms``, ``12.3 s``, ``4 min 05 s``, ``2 h 10 min``."""
     if seconds < 1:
         return f"{1e3 * seconds:.3g} ms"
     if seconds < 60:

@@ -23,7 +23,7 @@ from fastpty.figures.common import (
 from fastpty.figures.crop import scanned_area, well_lit
 from fastpty.results import Results
 
-__all__ = ["draw_phase_sum", "draw_slices"]
+__all__ = ["draw_phase_sum", "draw_slices", "shown_slices", "slice_label"]
 
 _COLOURS = "gray"
 _THINNEST = 8
@@ -35,7 +35,7 @@ _SHOWN = 0.2
 @style()
 def draw_phase_sum(results: Results) -> Figure:
     """Phase summed over the slices and averaged over the object modes, in the scanned area."""
-    slices, lit = _slices(results)
+    slices, lit = shown_slices(results)
     phase = slices.sum(axis=0)
     scale = object_scale(results)
     aspect = scale.height_over_width(phase.shape)
@@ -59,7 +59,7 @@ def draw_slices(results: Results) -> Figure:
     All slices share one colour scale. The label is the depth of the slice below the entrance
     surface, or its number in pixel units.
     """
-    slices, lit = _slices(results)
+    slices, lit = shown_slices(results)
     count, *shape = slices.shape
     scale = object_scale(results)
     aspect = float(np.clip(scale.height_over_width(tuple(shape)), 0.2, 3.0))
@@ -76,7 +76,7 @@ def draw_slices(results: Results) -> Figure:
         panel_axes.set_facecolor(MASKED)
         panel_axes.imshow(slices[z], cmap=_COLOURS, vmin=low, vmax=high, aspect=scale.aspect)
         hide_ticks(panel_axes)
-        panel_axes.set_title(_depth(z, results.gaps), pad=2)
+        panel_axes.set_title(slice_label(z, results.gaps), pad=2)
     add_scale_bar(axes[0, 0], tuple(shape), scale)
     figure.colorbar(
         axes[0, 0].images[0],
@@ -88,7 +88,7 @@ def draw_slices(results: Results) -> Figure:
     return figure
 
 
-def _slices(results: Results) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def shown_slices(results: Results) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """(phase of each slice [Nz, Y, X] rad, where it is well lit [Y, X]) in the shown area.
 
     The phase is averaged over the object modes, and NaN where the scan hardly reached: nothing
@@ -104,7 +104,13 @@ def _slices(results: Results) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     )
 
 
-def _depth(z: int, gaps: NDArray[np.float64] | None) -> str:
+def slice_label(z: int, gaps: NDArray[np.float64] | None) -> str:
+    """Depth of slice ``z`` below the entrance surface, or its number where no lengths are known.
+
+    Parameters
+    ----------
+    gaps : [Nz - 1] Angstrom from slice to slice.
+    """
     if gaps is None:
         return f"slice {z + 1}"
     return f"z = {gaps[:z].sum():.4g} Å"

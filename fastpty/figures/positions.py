@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastpty.figures.common import (
     PAGE,
+    ROUNDING,
     Scale,
     new_figure,
     object_scale,
@@ -42,7 +43,7 @@ def draw_positions(results: Results) -> Figure:
     iteration is beside it.
     """
     history = np.array(results.history.displacement, dtype=np.float64)
-    if np.any(history):
+    if np.any(history > ROUNDING):
         figure = new_figure(PAGE, 3.9)
         scan, curve = figure.subplots(1, 2, width_ratios=(1.3, 1))
         plot_per_iteration(curve, history)
@@ -83,7 +84,7 @@ def _draw_scan(axes: Axes, results: Results) -> None:
     ):
         axes.scatter(place[:, 1], place[:, 0], s=area, color=colour, linewidths=0, label=label)
     lines = ["Positions were not moved"]
-    if largest > 0:
+    if largest > ROUNDING:
         lines = ["Displacement", *_statistics(results, finite, scale)]
         factor = _exaggeration(start, moved)
         arrows = axes.quiver(

@@ -5,11 +5,12 @@ from fastpty.loss.pacbed import pacbed_loss
 from fastpty.loss.poisson import poisson_loss
 from fastpty.loss.similarity import similarity_loss
 from fastpty.loss.sparse import coverage, sparse_loss
-from fastpty.loss.total import total_loss
+from fastpty.loss.total import object_reach, total_loss
 
 __all__ = [
     "coverage",
     "gaussian_loss",
+    "object_reach",
     "pacbed_loss",
     "poisson_loss",
     "similarity_loss",

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from fastpty.loss.prepared import Result, prepared, total
 from fastpty.loss.sparse import coverage
 
-__all__ = ["similarity_loss"]
+__all__ = ["similarity_loss", "similarity_reach"]
 
 RADIUS = 2  # of the blur, px
 # Deviations this small are roundings; below it the slope of the root goes to zero instead.
@@ -86,6 +86,12 @@ def similarity_loss(
         return value, gradients
 
     return prepared(compute, amplitude, phase)
+
+
+def similarity_reach(blur: float, blocks: tuple[int, int, int]) -> tuple[int, int]:
+    """Pixels (y, x) beyond the windows on which the loss depends, for the same arguments."""
+    beyond = RADIUS if blur > 0 else 0
+    return blocks[1] - 1 + beyond, blocks[2] - 1 + beyond
 
 
 def _blurred(volume: torch.Tensor, std: float) -> torch.Tensor:

@@ -8,11 +8,11 @@ from fastpty.config.loss import LossConfig
 from fastpty.loss.gaussian import gaussian_loss
 from fastpty.loss.pacbed import pacbed_loss
 from fastpty.loss.poisson import poisson_loss
-from fastpty.loss.similarity import similarity_loss
+from fastpty.loss.similarity import similarity_loss, similarity_reach
 from fastpty.loss.sparse import sparse_loss
 from fastpty.model import Model
 
-__all__ = ["total_loss"]
+__all__ = ["object_reach", "total_loss"]
 
 
 def total_loss(
@@ -54,3 +54,9 @@ def total_loss(
             occupancy=model.occupancy,
         )
     return torch.stack(list(terms.values())).sum(), terms
+
+
+def object_reach(config: LossConfig) -> tuple[int, int]:
+    """Pixels (y, x) beyond the windows of a batch on whose object its loss depends."""
+    similarity = config.similarity
+    return (0, 0) if similarity is None else similarity_reach(similarity.blur, similarity.blocks)

@@ -74,7 +74,8 @@ def object_pixel_size(
 ) -> tuple[float, float]:
     """(dy, dx) in Angstrom from whichever quantity the calibration gives.
 
-    ``dx = 1 / (N dk)``; ``dk = mrad_per_pixel 1e-3 / lambda``; a disc of ``r`` pixels has
+    ``dx = 1 / (N dk)``; ``dk = mrad_per_pixel 1e-3 / lambda``; a detector that ends at
+    ``max_angle_mrad`` has ``dk = max_angle_mrad 1e-3 / (lambda N / 2)``; a disc of ``r`` pixels has
     ``dk = semiangle 1e-3 / (lambda r)``.
 
     Parameters
@@ -104,6 +105,8 @@ def object_pixel_size(
         dk = calibration.dk
     elif calibration.mrad_per_pixel is not None:
         dk = calibration.mrad_per_pixel * 1e-3 / wavelength
+    elif calibration.max_angle_mrad is not None:
+        dk = calibration.max_angle_mrad * 1e-3 / wavelength / (min(detector.recorded) / 2)
     else:
         radius = calibration.disc_radius_px
         if not isinstance(radius, float):

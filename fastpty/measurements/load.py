@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastpty.config import ReconConfig, resolve_path
-from fastpty.config.data import PositionFile
+from fastpty.config.data import DataConfig, PositionFile
 from fastpty.errors import ConfigError, DataError
 from fastpty.io import RawScan, open_scan
 from fastpty.measurements.calibration import DiscFit, fit_disc, object_pixel_size
@@ -19,7 +19,7 @@ from fastpty.measurements.positions import jittered, raster_positions, rotate_po
 from fastpty.measurements.preprocess import Recording, StepReport, preprocess
 from fastpty.optics import electron_wavelength
 
-__all__ = ["Measurements", "load_file", "load_measurements"]
+__all__ = ["Measurements", "listed_positions", "load_file", "load_mask", "load_measurements"]
 
 
 @dataclass
@@ -66,7 +66,7 @@ def load_measurements(config: ReconConfig, folder: Path) -> Measurements:
     ConfigError, DataError : naming the field, what was found and what to do.
     """
     with _open(config, folder) as recorded:
-        scan = replace(recorded, mask=_load_mask(config, recorded, folder))
+        scan = replace(recorded, mask=load_mask(config.data, recorded, folder))
         recording = preprocess(scan, config, folder)
         positions = _load_positions(config, recording, folder)
         patterns = Patterns.load(
@@ -111,7 +111,7 @@ def _open(config: ReconConfig, folder: Path) -> RawScan:
 def _load_positions(config: ReconConfig, recording: Recording, folder: Path) -> NDArray[np.float64]:
     section = config.scan
     if section.positions is not None:
-        positions = _listed_positions(section.positions, recording, folder)
+        positions = listed_positions(section.positions, recording, folder)
     elif section.step is not None:
         positions = _raster(section.step, recording.scan)
     else:
@@ -119,7 +119,7 @@ def _load_positions(config: ReconConfig, recording: Recording, folder: Path) -> 
     return rotate_positions(positions, section.rotation_deg, section.affine)
 
 
-def _listed_positions(
+def listed_positions(
     section: PositionFile, recording: Recording, folder: Path
 ) -> NDArray[np.float64]:
     """Those of the recorded scan that its patterns still need."""
@@ -145,11 +145,11 @@ def _raster(step: float | tuple[float, float], scan: RawScan) -> NDArray[np.floa
     return raster_positions(scan.scan_shape, step)
 
 
-def _load_mask(config: ReconConfig, scan: RawScan, folder: Path) -> NDArray[np.bool_] | None:
+def load_mask(section: DataConfig, scan: RawScan, folder: Path) -> NDArray[np.bool_] | None:
     """Good where both the config's mask and the detector's own say so."""
-    if config.data.mask is None:
+    if section.mask is None:
         return scan.mask
-    mask = load_file("data.mask", config.data.mask, folder, ranks=(2,))
+    mask = load_file("data.mask", section.mask, folder, ranks=(2,))
     if mask.shape != scan.shape[1:]:
         raise DataError(
             "data.mask", f"has shape {list(mask.shape)}; patterns are {list(scan.shape[1:])}."

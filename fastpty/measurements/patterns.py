@@ -13,7 +13,7 @@ from fastpty.errors import DataError
 from fastpty.io import RawScan
 from fastpty.measurements.canvas import Canvas
 
-__all__ = ["Patterns"]
+__all__ = ["Patterns", "check_counts"]
 
 
 class Patterns:
@@ -162,7 +162,7 @@ class Patterns:
                 values = good.astype(kept, copy=False)
             if negative == "clip" and kept.kind == "f":
                 values = np.maximum(values, 0)  # keeps NaN, which is refused below
-            _check_counts(scan, start, values)
+            check_counts(scan, start, values)
             data[start : start + len(values)] = np.roll(values, offset, axis=(1, 2))
         corner_mask = None if mask is None else np.roll(mask, offset, axis=(0, 1))
         return cls(data, corner_mask, canvas)
@@ -213,7 +213,8 @@ def _mean(data: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(data.mean(axis=0, dtype=np.float64))
 
 
-def _check_counts(scan: RawScan, start: int, piece: NDArray[Any]) -> None:
+def check_counts(scan: RawScan, start: int, piece: NDArray[Any]) -> None:
+    """Refuse counts that are negative, infinite or NaN; ``start`` is the first one's pattern."""
     if piece.dtype.kind == "u":
         return
     bad = ~np.isfinite(piece)

@@ -8,8 +8,12 @@ probe, and is composed of the others elsewhere. ``slice_transmit`` has a native 
 ``probe_shift``, ``fresnel_propagate`` and ``mixed_intensity`` run on torch's Fourier transforms, on
 any device. All have backward passes derived by hand, which keep and compute what is asked for and
 no more, and are registered as ``torch.ops.fastpty.<name>``.
+
+``adam_catch_up``, ``adam_step`` and ``adam_settle`` are Adam on the tiles of the object that a
+batch touches (adam_step.py); they write into what they are given, and have no gradient.
 """
 
+from fastpty.ops.adam_step import AdamTiles, adam_catch_up, adam_settle, adam_step
 from fastpty.ops.backend import use_backend
 from fastpty.ops.device_errors import raise_device_errors
 from fastpty.ops.fresnel_propagate import fresnel_propagate
@@ -20,6 +24,10 @@ from fastpty.ops.slice_transmit import slice_transmit
 from fastpty.ops.waves import set_wave_budget
 
 __all__ = [
+    "AdamTiles",
+    "adam_catch_up",
+    "adam_settle",
+    "adam_step",
     "fresnel_propagate",
     "mixed_intensity",
     "multislice_intensity",

@@ -38,7 +38,7 @@ def current_backend() -> Backend:
     return (_of_block.get() if _open_blocks else None) or _of_process
 
 
-_ON_CUDA = frozenset({"multislice_intensity", "slice_transmit"})
+_ON_CUDA = frozenset({"adam_step", "multislice_intensity", "slice_transmit"})
 
 
 def has_kernel(op: str, device: torch.device) -> bool:

@@ -14,6 +14,9 @@ from fastpty.results import Results
 
 __all__ = ["changed_in_depth"]
 
+# What a way along the beam adds to coefficients that a file may hold, by their names.
+_FOCUS = {"C10": 1.0, "C1": 1.0, "defocus": -1.0}
+
 
 def changed_in_depth(results: Results, section: StartConfig) -> Results:
     """The results after ``crop_z``, ``pad_z`` and ``move_probe``.
@@ -41,7 +44,23 @@ def changed_in_depth(results: Results, section: StartConfig) -> Results:
             "Leave thickness out and set object.thickness.",
         )
     probe = _moved(results, section.move_probe) if section.move_probe else results.probe
-    return replace(results, amplitude=amplitude, phase=phase, probe=probe)
+    aberrations = {
+        name: value + _FOCUS.get(name, 0.0) * section.move_probe
+        for name, value in results.aberrations.items()
+    }
+    if thickness is not None and thickness.ndim:
+        kept = thickness[first : end - 1]
+        mean = [(kept if kept.size else thickness).mean()]
+        before, behind = (np.repeat(mean, count) for count in section.pad_z)
+        thickness = np.concatenate([before, kept, behind])
+    return replace(
+        results,
+        amplitude=amplitude,
+        phase=phase,
+        probe=probe,
+        thickness=thickness,
+        aberrations=aberrations,
+    )
 
 
 def _padded(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,8 +80,14 @@ class Earlier:
             )
         return np.asarray(nominal + shift)
 
-    def object(self, slices: int, modes: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def object(
+        self, slices: int, modes: int, thickness: Sequence[float] | float | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(amplitude, phase) [No, Nz, Y, X], No at most ``modes``.
+
+        Parameters
+        ----------
+        thickness : of the run's gaps, for an object that is resampled.
 
         Raises
         ------
@@ -103,7 +111,10 @@ class Earlier:
                 "Set start.resample_z to true to distribute it anew along the beam, or "
                 f"object.slices to {found}.",
             )
-        return resampled(amplitude, phase, slices)
+        own = 1.0 if "thickness" in self.take else thickness
+        return resampled(
+            amplitude, phase, _layers(self.results.thickness, found), _layers(own, slices)
+        )
 
     def thickness(self, slices: int) -> NDArray[np.float32]:
         """Angstrom, [] or [gaps]; of another number of slices such that the whole stays as thick.
@@ -199,10 +210,24 @@ def _shown(pixel_size: tuple[float, float] | None) -> str:
     return "no known size" if pixel_size is None else f"{pixel_size[0]:.5g} x {pixel_size[1]:.5g} A"
 
 
+def _layers(thickness: Any, slices: int) -> NDArray[np.float64]:
+    """[Nz] how thick each slice is, of one number or [Nz - 1] gaps; the last as the mean of them.
+
+    Only their ratios count.
+    """
+    gaps = np.asarray(thickness, np.float64)
+    if thickness is None or gaps.ndim == 0 or slices == 1:
+        return np.ones(slices)
+    return np.append(gaps, gaps.mean())
+
+
 def resampled(
-    amplitude: NDArray[np.float32], phase: NDArray[np.float32], slices: int
+    amplitude: NDArray[np.float32],
+    phase: NDArray[np.float32],
+    old: NDArray[np.float64],
+    new: NDArray[np.float64],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The same object in another number of equally thick slices.
+    """The same object in another number of slices.
 
     Each old slice is a layer, and gives to every new one the share of its phase, and of the
     logarithm of its amplitude, with which their layers overlap. So at every pixel the sum of the
@@ -211,11 +236,14 @@ def resampled(
     Parameters
     ----------
     amplitude, phase : [No, Nz, Y, X].
+    old, new : [Nz] how thick each slice is, before and after; both objects are as thick as each
+        other, whatever the sums.
     """
-    old, new = np.arange(phase.shape[1]) / phase.shape[1], np.arange(slices) / slices
-    below = np.minimum(old + 1 / len(old), (new + 1 / slices)[:, None])
-    overlap = np.maximum(below - np.maximum(old, new[:, None]), 0)  # [new, old]
-    share = overlap * len(old)
+    ends, new_ends = (np.cumsum(layers) / layers.sum() for layers in (old, new))
+    begins, new_begins = ends - old / old.sum(), new_ends - new / new.sum()
+    below = np.minimum(ends, new_ends[:, None])
+    overlap = np.maximum(below - np.maximum(begins, new_begins[:, None]), 0)  # [new, old]
+    share = overlap / overlap.sum(axis=0)
     moved = np.einsum("wz,nzyx->nwyx", share, phase)
     log = np.einsum("wz,nzyx->nwyx", share, np.log(np.maximum(amplitude, _FAINTEST)))
     return np.exp(log).astype(np.float32), moved.astype(np.float32)

@@ -87,7 +87,7 @@ def _frame(config: ReconConfig, measurements: Measurements, earlier: Earlier | N
     if earlier is not None and earlier.take & {"object", "positions"}:
         positions = earlier.positions(positions, window)
     if earlier is not None and earlier.taken("object"):
-        amplitude, phase = earlier.object(section.slices, section.modes)
+        amplitude, phase = earlier.object(section.slices, section.modes, section.thickness)
         frame = _with_room(_Frame(amplitude, phase, positions), window, section.margin)
     else:
         positions = positions - positions.min(axis=0) + section.margin

@@ -199,6 +199,45 @@ def test_nobodys_section_is_changed() -> None:
     assert given.schedule.until is given.probe.schedule.until is None
 
 
+@pytest.mark.parametrize(("given", "found"), [("auto", "auto"), ("on", True), ("off", False)])
+def test_tiles(given: str, found: object) -> None:
+    assert optimise(f"tiles={given}").tiles is found
+
+
+@pytest.mark.parametrize("value", ["yess", "2", "null"])
+def test_tiles_is_a_switch_or_auto(value: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^optimise\.tiles: must be 'auto', True or False; found"
+    ):
+        optimise(f"tiles={value}")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ("optimiser.name=AdamW", "optimiser.name must be Adam, found AdamW"),
+        ("optimiser.weight_decay=0.1", "weight_decay moves all of the amplitude in every step"),
+        ("phase.options={amsgrad: on}", "amsgrad, of the phase, is not known there"),
+        (
+            "optimiser.betas=[0.9, 0.95]",
+            r"betas = \[0.9, 0.95\], of the amplitude, forget too fast",
+        ),
+        ("optimiser.betas=[0.5, 0.0]", r"betas = \[0.5, 0.0\], of the amplitude, forget too fast"),
+    ],
+)
+def test_tiles_need_plain_adam(options: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^optimise: tiles = on cannot be: {reason}"):
+        optimise("tiles=on", options)
+    assert optimise("tiles=auto", options).tiles == "auto"
+
+
+@pytest.mark.parametrize(
+    "options", ["probe.options={weight_decay: 0.1}", "optimiser.betas=[0.9, 0.99]"]
+)
+def test_what_tiles_do_not_mind(options: str) -> None:
+    assert optimise("tiles=on", options).tiles is True
+
+
 @pytest.mark.parametrize("grouping", ["compactt", "hilbert", "on"])
 def test_an_unknown_grouping(grouping: str) -> None:
     with pytest.raises(ConfigError, match=r"^optimise\.grouping: "):

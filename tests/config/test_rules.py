@@ -25,6 +25,8 @@ def test_the_smallest_configs_are_complete() -> None:
         ("data.flyback", "-1"),
         ("data.offset", "-1"),
         ("data.gap", "-1"),
+        ("data.leave_out", "-0.1"),
+        ("data.half.seed", "-1"),
         ("beam.energy_kv", "0"),
         ("beam.semiangle_mrad", "0"),
         ("calibration.pixel_size", "0"),
@@ -115,6 +117,7 @@ def test_lower_bounds(field: str, low: str) -> None:
 @pytest.mark.parametrize(
     ("field", "high", "words"),
     [
+        ("data.leave_out", "0.6", "at most 0.5"),
         ("probe.mode_power", "1", "less than 1"),
         ("probe.source_points", "10", "at most 9"),
         ("loss.gaussian.power", "1.5", "at most 1"),
@@ -222,6 +225,7 @@ def test_a_switch_in_a_list_is_no_number() -> None:
         ),
         (["probe.modes=6", "probe.mode_power=0.2"], "^probe: mode_power 0.2 .*leaves 0 for"),
         (["constraints.blur_xy={start: 5, stop: 4}"], "stop = 4 is before start = 5"),
+        (["optimise.probe={start: 5, stop: 4}"], r"^optimise\.probe: stop = 4 is before start = 5"),
         (
             ["constraints.amplitude_clamp={low: 1.1, high: 1.0}"],
             r"^constraints\.amplitude_clamp: low = 1\.1 must be below high = 1\.",
@@ -282,9 +286,17 @@ def test_pixel_units(overrides: list[str], message: str) -> None:
         check(*overrides, base=IN_PIXELS)
 
 
+def test_in_pixel_units_an_earlier_probe_will_do() -> None:
+    begun = ["probe.start=null", "start.file=a.h5"]
+    assert check(*begun, base=IN_PIXELS).probe.start is None
+    with pytest.raises(ConfigError, match=r"probe\.start is needed with units: pixel"):
+        check(*begun, "start.take=[object]", base=IN_PIXELS)
+
+
 def test_bounds_that_touch_are_allowed() -> None:
     config = check(
         "constraints.blur_xy={start: 5, stop: 5}",
+        "optimise.probe={start: 5, stop: 5}",
         "constraints.probe_support.z_range=[7, 7]",
         "constraints.remove_leakage={amplitude: on, phase: on}",
         "constraints.probe_power=off",
@@ -390,3 +402,10 @@ def test_json_schema() -> None:
     blur = schema["$defs"]["BlurXYConfig"]["properties"]["std"]
     assert blur["description"] == "standard deviation, px"
     assert blur["exclusiveMinimum"] == 0
+
+
+def test_a_ring_that_ends_before_it_starts() -> None:
+    with pytest.raises(ConfigError, match=r"rings\.ADF ends at 2, not beyond its start 3"):
+        check("output.virtual.rings={ADF: [3, 2]}")
+    rings = check("output.virtual.rings={HAADF: [3, null]}").output.virtual.rings
+    assert rings == {"HAADF": (3.0, None)}

@@ -12,6 +12,7 @@ using namespace py::literals;
 PYBIND11_MODULE(_emulated, m) {
   fastpty::bind_cuda(m);
   fastpty::bind_cuda_ops(m);
+  fastpty::bind_cuda_adam(m);
   m.def(
       "set_device",
       [](int capability, int shared_bytes, int multiprocessors, int cache_bytes) {

@@ -82,8 +82,9 @@ def test_history_has_its_own_panel(make_results):
     np.testing.assert_array_equal(curve.lines[0].get_ydata(), results.history.displacement)
 
 
-def test_positions_that_did_not_move_have_no_arrows(make_results):
-    figure = draw_positions(make_results(moved=0.0))
+@pytest.mark.parametrize("moved", [0.0, 1e-8])  # the second is what rounding leaves
+def test_positions_that_did_not_move_have_no_arrows(make_results, moved):
+    figure = draw_positions(make_results(moved=moved))
     assert arrows(figure) == []
     assert scan_axes(figure).get_title(loc="left") == "Positions were not moved"
     assert len(figure.axes) == 1

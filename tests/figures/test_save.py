@@ -38,8 +38,10 @@ def test_figures_of_what_was_free(make_results, tmp_path):
     results = make_results()
     results.tilt = np.ones((len(results.positions), 2), np.float32)
     results.history.unknowns = {"thickness": [[10.0]] * 12}
+    results.history.change = {"thickness": [0.1] * 12}
     paths = save_figures(results, tmp_path, dpi=30)
-    assert [path.name for path in paths] == [*ALL, "unknowns.png", "tilt.png"]
+    expected = ["loss.png", "changes.png", *ALL[1:], "unknowns.png", "tilt.png"]
+    assert [path.name for path in paths] == expected
 
 
 def test_figures_that_do_not_apply_are_left_out_for_a_reason(make_results, tmp_path, caplog):
@@ -51,10 +53,12 @@ def test_figures_that_do_not_apply_are_left_out_for_a_reason(make_results, tmp_p
     assert [path.name for path in paths] == ["probe_modes.png", "positions.png", "phase_sum.png"]
     assert [record.getMessage().split(" is left out: ")[0] for record in caplog.records] == [
         "loss.png",
+        "changes.png",
         "forward_iter0000.png",
         "phase_slices.png",
         "unknowns.png",
         "tilt.png",
+        "virtual.png",
     ]
 
 

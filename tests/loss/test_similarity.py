@@ -10,6 +10,7 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 
 from fastpty.loss import similarity_loss
+from fastpty.loss.similarity import similarity_reach
 from tests.loss.test_sparse import some_corners
 from tests.tolerances import tolerance
 
@@ -149,3 +150,22 @@ def test_nothing_waits_for_the_device() -> None:
     )
     loss.backward()
     assert all(tensor.grad.is_meta for tensor in inputs)
+
+
+@pytest.mark.parametrize("blur", [0.0, 1.0])
+@pytest.mark.parametrize("blocks", [(1, 1, 1), (2, 3, 4)])
+def test_how_far_beyond_a_window_it_reaches(blur: float, blocks: tuple[int, int, int]) -> None:
+    """The gradient, which goes where the loss looks, and no window lies worse to the blocks."""
+    reach = similarity_reach(blur, blocks)
+    found = [0, 0]
+    for at in range(6, 12):
+        amplitude, phase = some_object((2, 2, 24, 24))
+        similarity_loss(
+            amplitude, phase, torch.tensor([[at, at]]), (5, 5), blur=blur, blocks=blocks
+        ).backward()
+        assert phase.grad is not None
+        for axis in (0, 1):
+            lit = phase.grad.abs().sum((0, 1, 3 - axis)).nonzero()
+            beyond = max(at - int(lit.min()), int(lit.max()) - (at + 4))
+            found[axis] = max(found[axis], beyond)
+    assert tuple(found) == reach

@@ -89,6 +89,7 @@ DK = 0.02
         {"pixel_size": [1 / (64 * DK), 1 / (100 * DK)]},
         {"dk": DK},
         {"mrad_per_pixel": DK * WAVELENGTH * 1e3},
+        {"max_angle_mrad": 32 * DK * WAVELENGTH * 1e3},
         {"disc_radius_px": 20e-3 / WAVELENGTH / DK},
     ],
     ids=lambda value: next(iter(value)),

@@ -1,7 +1,7 @@
-"""The fused kernel under the compiler's sanitizers, which see what no result shows.
+"""CPU kernels under the compiler's sanitizers, which see what no result shows.
 
-One build for memory and undefined behaviour, one for data races; multislice_intensity.cpp is what
-they run. Without _core: the sources are compiled as they are.
+One build for memory and undefined behaviour, one for data races, of a driver for each kernel beside
+this file. Without _core: the sources are compiled as they are.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-KERNEL = "multislice_intensity"
+KERNELS = ["adam_step", "multislice_intensity"]
 # Not optimised: it compiles in half the time.
 FLAGS = ["-std=c++17", "-O0", "-g1", "-pthread", "-ffp-contract=fast", "-DFASTPTY_SIMD=portable"]
 
@@ -28,8 +28,9 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("sanitizers", ["address,undefined", "thread"])
-def test_kernel_under(sanitizers: str, tmp_path: Path) -> None:
+def test_kernel_under(sanitizers: str, kernel: str, tmp_path: Path) -> None:
     flags = [*FLAGS, f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all", "-Icsrc"]
     empty = tmp_path / "empty.cpp"
     empty.write_text("int main() {}\n")
@@ -38,10 +39,10 @@ def test_kernel_under(sanitizers: str, tmp_path: Path) -> None:
         pytest.skip(f"this compiler or machine has no sanitizers for {sanitizers}")
     sources = [
         str(path)
-        for folder in ("common", KERNEL)
+        for folder in ("common", kernel)
         for path in sorted((ROOT / "csrc" / folder).glob("*.cpp"))
     ]
-    driver = f"tests/native/{KERNEL}.cpp"
+    driver = f"tests/native/{kernel}.cpp"
     built = run("g++", *flags, *sources, driver, "-o", program)
     assert built.returncode == 0, built.stderr
     found = run(program, "3")  # threads

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from fastpty.config import ReconConfig
 from fastpty.config.preprocess import NormaliseConfig, PadConfig, ResampleConfig
 from fastpty.io import RawScan
 from fastpty.measurements.preprocess import (
@@ -20,7 +19,7 @@ from fastpty.measurements.preprocess import (
     values,
     window,
 )
-from fastpty.measurements.preprocess.recording import Context, Recording, StepReport
+from fastpty.measurements.preprocess.recording import Context, Recording, StepReport, StepsInput
 
 __all__ = ["STEPS", "Recording", "StepReport", "preprocess"]
 
@@ -44,7 +43,7 @@ STEPS: dict[str, Any] = {
 }
 
 
-def preprocess(scan: RawScan, config: ReconConfig, folder: Path) -> Recording:
+def preprocess(scan: RawScan, config: StepsInput, folder: Path) -> Recording:
     """Apply the steps of ``config.preprocess``, in their order, to what the scan will give.
 
     Only the statistics that a step asks for are computed now, in passes over the file; the patterns

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpty.config import ReconConfig
+from fastpty.config.data import DataConfig, ScanConfig
+from fastpty.config.preprocess import StepConfig
 from fastpty.errors import DataError
 from fastpty.io import RawScan
 from fastpty.measurements.canvas import Canvas
@@ -21,6 +22,7 @@ __all__ = [
     "Image",
     "Recording",
     "StepReport",
+    "StepsInput",
     "Tally",
     "mapped",
     "selected",
@@ -35,6 +37,19 @@ PieceFunction = Callable[[int, NDArray[Any]], NDArray[Any]]
 _VALUES = 2**22
 
 
+class StepsInput(Protocol):
+    """What the steps ask of a config, that of a reconstruction or of a calibration."""
+
+    @property
+    def units(self) -> str: ...
+    @property
+    def data(self) -> DataConfig: ...
+    @property
+    def scan(self) -> ScanConfig: ...
+    @property
+    def preprocess(self) -> list[StepConfig]: ...
+
+
 @dataclass(frozen=True)
 class Context:
     """What a step may want to know beside the data.
@@ -46,7 +61,7 @@ class Context:
         wait until a batch is used.
     """
 
-    config: ReconConfig
+    config: StepsInput
     folder: Path
     field: str
     late: bool = False

@@ -12,19 +12,28 @@ import typer
 from rich.console import Console
 
 import fastpty
+from fastpty.cli.common import (
+    EXIT_USER_ERROR,
+    AsJson,
+    ConfigFile,
+    DataOverrides,
+    Dataset,
+    Debug,
+    Overrides,
+    ScanShape,
+    State,
+    go_on,
+    load,
+    output_folder,
+    print_notes,
+)
+from fastpty.cli.frc import frc
 from fastpty.errors import FastptyError, OutputError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from fastpty.config import ReconConfig
-    from fastpty.ptyrad import Converted
-
 __all__ = ["app", "main"]
-
-# Stopped by Ctrl-C, state saved: the shells' code for an interrupted command.
-EXIT_INTERRUPTED = 130
-EXIT_USER_ERROR = 2
 
 app = typer.Typer(
     name="fastpty",
@@ -35,45 +44,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-ConfigFile = Annotated[
-    Path, typer.Argument(help="configuration file; PtyRAD's are taken too", show_default=False)
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="override a field: optimise.batch_size=64"),
-]
-Dataset = Annotated[str | None, typer.Option(help="path inside an HDF5, zarr, npz or mat file")]
-ScanShape = Annotated[
-    tuple[int, int] | None,
-    typer.Option(metavar="SLOW FAST", help="shape of the raster, if the file lacks it"),
-]
-DataOverrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="a field of data: data.dtype=uint16"),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="print JSON on standard output")]
-
-
-class _State:
-    debug = False
-
-
-def _set_debug(value: bool) -> bool:
-    _State.debug = value
-    return value
-
-
-Debug = Annotated[
-    bool, typer.Option("--debug", help="show the traceback of an error", callback=_set_debug)
-]
-
 
 def main() -> None:
     """Entry point: user errors become one paragraph and exit code 2."""
     try:
         app()
     except FastptyError as error:
-        if _State.debug:
+        if State.debug:
             traceback.print_exc()
             sys.exit(EXIT_USER_ERROR)
         console = Console(stderr=True)
@@ -120,8 +97,8 @@ def recon(
     if resume and overwrite:
         raise FastptyError("--resume", "and --overwrite contradict each other.", "Give one.")
     console = Console(stderr=as_json)
-    config = _load(config_file, overrides, device, console)
-    folder = output or _output_folder(config, config_file)
+    config = load(config_file, overrides, device, console)
+    folder = output or output_folder(config, config_file)
     report = run_job(
         config, config_file.parent, folder, console, resume=resume, overwrite=overwrite
     )
@@ -129,13 +106,10 @@ def recon(
         typer.echo(json.dumps(report.summary))
     if not report.finished:
         chosen = "" if output is None else f" -o {output}"
-        console.print(
-            f"Go on with: fastpty recon {config_file}{chosen} --resume",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
-        raise typer.Exit(EXIT_INTERRUPTED)
+        go_on(f"fastpty recon {config_file}{chosen}", console)
+
+
+app.command()(frc)
 
 
 @app.command()
@@ -153,7 +127,7 @@ def validate(
     from fastpty.preflight import preflight
 
     console = Console(stderr=as_json)
-    run, _ = set_up(_load(config_file, overrides, device, console), config_file.parent)
+    run, _ = set_up(load(config_file, overrides, device, console), config_file.parent)
     findings = preflight(run)
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings]))
@@ -161,7 +135,10 @@ def validate(
     console.print(f"[bold]{run.measurements.source}[/bold] on {run.model.probe.device}")
     print_preflight(findings, console)
     warnings = sum(bool(finding.warning) for finding in findings)
-    console.print("The config is valid." + (f" {warnings} warnings." if warnings else ""))
+    console.print(
+        "The config is valid."
+        + (f" {warnings} warning{'s' * (warnings != 1)}." if warnings else "")
+    )
 
 
 @app.command()
@@ -196,6 +173,31 @@ def info(
     _print_tree(content, console)
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def calibrate(
+    file: Annotated[
+        Path, typer.Argument(help="recorded patterns, or a config (YAML)", show_default=False)
+    ],
+    overrides: Overrides = None,
+    write: Annotated[
+        Path | None, typer.Option("--write", help="write a config with what was found")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="folder for calibration.png")
+    ] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Find disc, rotation and flips of the scan, and a first defocus, from the patterns."""
+    from fastpty.calibrate import numbers, run_calibration
+
+    folder = output or Path("output") / file.stem
+    console = Console(stderr=as_json)
+    found = run_calibration(file, overrides or [], folder, write, console, quiet=as_json)
+    if as_json:
+        typer.echo(json.dumps(numbers(found)))
 
 
 @app.command()
@@ -239,7 +241,7 @@ def convert(
     from fastpty.conversions import convert_params
 
     target = output or Path(f"{params_file.stem}_fastpty.yaml")
-    _print_notes(convert_params(params_file, target), Console())
+    print_notes(convert_params(params_file, target), Console())
     typer.echo(f"{target} written; run: fastpty recon {target}")
 
 
@@ -266,11 +268,11 @@ def export(
 ) -> None:
     """Write a finished reconstruction in another program's format."""
     from fastpty.conversions import export_ptyrad, export_tiff
-    from fastpty.results import read_results
+    from fastpty.results import RESULT_NAME, read_results
 
     if not tiff and ptyrad is None:
         raise FastptyError("export", "is told no format.", "Add --tiff or --ptyrad FILE.")
-    path = source / "reconstruction.h5" if source.is_dir() else source
+    path = source / RESULT_NAME if source.is_dir() else source
     results = read_results(path)
     if ptyrad is not None:
         export_ptyrad(results, ptyrad, overwrite)
@@ -279,6 +281,30 @@ def export(
         folder = output or path.parent / "tiff"
         files = export_tiff(results, folder, overrides or [], overwrite)
         typer.echo(f"{len(files)} files written to {folder}")
+
+
+@app.command()
+def report(
+    source: Annotated[
+        Path, typer.Argument(help="folder of a run, or its reconstruction.h5", show_default=False)
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="HTML file; default: report.html beside the result"),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier file")] = False,
+    debug: Debug = False,
+) -> None:
+    """Write one HTML page about a run: data, plan, figures, numbers."""
+    from fastpty.report import REPORT_NAME, write_report
+
+    target = output or (source if source.is_dir() else source.parent) / REPORT_NAME
+    if target.exists() and not overwrite:
+        raise OutputError(
+            str(target), "exists already.", "Choose another name with -o, or allow --overwrite."
+        )
+    write_report(source, target)
+    typer.echo(f"{target} written")
 
 
 @app.command()
@@ -329,38 +355,6 @@ def simulate(
 
         path = run_simulation(config, target, progress=advance)
     console.print(f"{path} written.", highlight=False, soft_wrap=True)
-
-
-def _load(
-    config_file: Path, overrides: list[str] | None, device: str | None, console: Console
-) -> ReconConfig:
-    """A native config, or PtyRAD's with notes on what became of it."""
-    from fastpty.config import ReconConfig, apply_overrides, validate_config
-    from fastpty.ptyrad import convert, is_ptyrad, read_config_file
-
-    changes = [*(overrides or []), *([] if device is None else [f"device={device}"])]
-    content = read_config_file(config_file)
-    if not is_ptyrad(content):
-        return validate_config(ReconConfig, apply_overrides(content, changes))
-    converted = convert(content, config_file)
-    _print_notes(converted, console)
-    return converted.config(changes)
-
-
-def _print_notes(converted: Converted, console: Console) -> None:
-    console.print(f"{converted.source.name} is a PtyRAD file.", highlight=False, soft_wrap=True)
-    for note in converted.notes:
-        text = f"  ! {note.field}: {note.text}"
-        console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
-
-
-def _output_folder(config: ReconConfig, config_file: Path) -> Path:
-    from fastpty.config import resolve_path
-
-    named = config.output.folder
-    if named is None:
-        return Path("output") / config_file.stem
-    return resolve_path("output.folder", named, Path())
 
 
 def _print_tree(content: dict[str, Any], console: Console, indent: str = "") -> None:

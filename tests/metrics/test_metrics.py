@@ -106,6 +106,14 @@ def test_position_rmse_sees_no_affine_map():
     assert position_rmse(turned, GRID + np.outer(CHESS, (0.3, 0.4))) == pytest.approx(0.5)
 
 
+def test_position_rmse_less_the_mean_sees_what_an_affine_map_takes_out():
+    """Along one axis a scale of 1 + e is an error of e times the positions' own deviation."""
+    scaled = GRID * (1.02, 1.0) + 5
+    assert position_rmse(scaled, GRID) == pytest.approx(0, abs=1e-12)
+    expected = 0.02 * GRID[:, 0].std()
+    assert position_rmse(scaled, GRID, less="mean") == pytest.approx(expected)
+
+
 def test_position_rmse_of_a_line_and_of_one_position():
     line = GRID * (1, 0)
     assert position_rmse(line, 2 * line + 1) == pytest.approx(0, abs=1e-12)
