@@ -285,6 +285,8 @@ class OptimiseConfig(Section):
         start = f"engine = {self.engine}"
         if self.optimiser != OptimiserConfig():
             raise ValueError(f"{start} has no optimiser; remove optimiser = {self.optimiser.name}")
+        if self.tiles is True:
+            raise ValueError(f"{start} has no optimiser to go by tiles; use tiles = auto")
         if self.accumulate > 1:
             raise ValueError(
                 f"{start} moves after each batch, so that accumulate = {self.accumulate} would do "

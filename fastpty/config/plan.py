@@ -206,6 +206,8 @@ def _optimise_of(given: StageConfig, base: OptimiseConfig) -> dict[str, Any]:
         under["optimiser"] = {}
         for unknown in UNKNOWNS:
             under[unknown]["options"] = {}
+    if projects:
+        under["tiles"] = "auto"
     if (another and name == FULL_BATCH) or projects:
         under.update(accumulate=1, schedule={})
         for unknown in UNKNOWNS:

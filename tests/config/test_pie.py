@@ -49,6 +49,7 @@ def test_an_unknown_engine() -> None:
             ["optimise.optimiser.name=SGD"],
             r"optimise: .*engine = epie has no optimiser; remove opt",
         ),
+        (["optimise.tiles=on"], r"optimise: .*engine = epie has no optimiser to go by tiles"),
         (["optimise.accumulate=2"], r"optimise: .*accumulate = 2 would do nothing; use a larger"),
         (["optimise.schedule.step=3"], r"optimise: .*schedule \(of amplitude\) has no meaning"),
         (["optimise.probe.schedule.step=3"], r"optimise: .*schedule \(of probe\) has no meaning"),
