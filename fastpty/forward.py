@@ -7,14 +7,20 @@ import torch
 from fastpty.model import Model
 from fastpty.ops import fused, multislice_intensity, probe_shift, raise_device_errors
 
-__all__ = ["raise_device_errors", "runs_fused", "simulate_patterns", "wave_memory"]
+__all__ = [
+    "illumination",
+    "raise_device_errors",
+    "runs_fused",
+    "simulate_patterns",
+    "wave_memory",
+]
 
 
 def simulate_patterns(model: Model, index: torch.Tensor) -> torch.Tensor:
     """Scaled intensity [B, Ny, Nx] at the scan positions ``index`` [B], corner order."""
     tilt = model.tilt
     intensity = multislice_intensity(
-        _illumination(model),
+        illumination(model.aberrated_probe, model.source),
         (model.amplitude, model.phase),
         model.corner[index],
         model.shift[index],
@@ -32,12 +38,13 @@ def simulate_patterns(model: Model, index: torch.Tensor) -> torch.Tensor:
     return blur_y @ intensity @ blur_x
 
 
-def _illumination(model: Model) -> torch.Tensor:
-    """Probe modes [K M, Ny, Nx]: the model's, from each of the K points of its source."""
-    probe = model.aberrated_probe
-    if model.source is None:
+def illumination(
+    probe: torch.Tensor, source: tuple[torch.Tensor, torch.Tensor] | None
+) -> torch.Tensor:
+    """Modes [K M, Ny, Nx]: those of a probe [M, Ny, Nx] from each of the K points of a source."""
+    if source is None:
         return probe
-    shift, weight = model.source
+    shift, weight = source
     modes = probe_shift(probe, shift) * weight.sqrt()[:, None, None, None]
     return modes.flatten(0, 1)
 

@@ -73,7 +73,7 @@ def _small_unknowns(model: Model, stages: Sequence[Stage]) -> dict[str, torch.Te
     """What sums up each that moves, as in ``History.unknowns``."""
 
     def moves(unknown: str) -> bool:
-        return any(stage.optimise.parameter(unknown).lr > 0 for stage in stages)
+        return any(stage.optimise.moves(unknown) for stage in stages)
 
     found: dict[str, torch.Tensor] = {}
     if model.tilt is not None and moves("tilt"):

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from fastpty.config.constraints import ConstraintConfig
 from fastpty.config.optimise import FULL_BATCH
 from fastpty.config.plan import Stage
-from fastpty.engines import state_copies
-from fastpty.forward import wave_memory
+from fastpty.engines import batch_memory, state_copies
 from fastpty.recon import Reconstruction
 
 __all__ = ["Finding", "Memory", "estimate_memory", "preflight"]
@@ -77,14 +76,14 @@ def _plan(run: Reconstruction) -> list[Finding]:
                 stage.name,
                 f"{stage.iterations} iteration{'s' * (stage.iterations != 1)}",
                 f"{shape[0]} x {shape[1]} positions" if shape else f"{len(visited)} positions",
-                stage.optimise.optimiser.name,
+                stage.optimise.method,
                 f"moves {moved}",
             )
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     findings = []
     for stage, row in zip(run.stages, rows, strict=True):
-        warning = _forgotten(run, stage) if _moved(run, stage) else _IDLE
+        warning = _forgotten(run, stage) or _rescaled(stage) if _moved(run, stage) else _IDLE
         if run.config.plan or warning:
             cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
             subject = f"plan.{stage.number}" if run.config.plan else "optimise"
@@ -104,13 +103,14 @@ def _plan(run: Reconstruction) -> list[Finding]:
 
 def _moved(run: Reconstruction, stage: Stage) -> list[str]:
     """The unknowns that move in a stage: not those whose first iteration is after its last."""
-    settings = {name: stage.optimise.parameter(name) for name in run.model.unknowns}
-    return [n for n, s in settings.items() if s.lr > 0 and s.start <= stage.iterations]
+    settings = stage.optimise
+    moving = filter(settings.moves, run.model.unknowns)
+    return [name for name in moving if settings.parameter(name).start <= stage.iterations]
 
 
 def _forgotten(run: Reconstruction, stage: Stage) -> str:
     """Constraints that leave L-BFGS no two iterations to learn the curvature from."""
-    if stage.optimise.optimiser.name != FULL_BATCH:
+    if stage.optimise.method != FULL_BATCH:
         return ""
     acting = [
         name
@@ -126,6 +126,19 @@ def _forgotten(run: Reconstruction, stage: Stage) -> str:
         f"{', '.join(acting)} in each iteration, or nearly: L-BFGS forgets the curvature whenever "
         f"a constraint moves an unknown; switch them off in {stage.field}constraints, or let them "
         f"act every {FEWEST_STEPS} iterations or less often"
+    )
+
+
+def _rescaled(stage: Stage) -> str:
+    """A constraint that takes back what a PIE has shared between probe and object."""
+    if not (stage.optimise.projects and stage.optimise.moves("probe")):
+        return ""
+    if stage.constraints.probe_power is None:
+        return ""
+    return (
+        f"{stage.field}constraints.probe_power scales the probe and not the object: what "
+        f"{stage.optimise.engine} has found is wrong by a factor after each iteration; switch it "
+        "off"
     )
 
 
@@ -304,11 +317,10 @@ class Memory:
 
 def estimate_memory(run: Reconstruction) -> Memory:
     """What is held throughout, and what autograd stores for one batch."""
-    batch = max(
-        min(stage.optimise.batch_size, len(visited))
+    waves = max(
+        batch_memory(run.model, stage.optimise, min(stage.optimise.batch_size, len(visited)))
         for stage, visited in zip(run.stages, run.all_visited, strict=True)
     )
-    waves = wave_memory(run.model, batch)
     # Each unknown, the copy that a run can go back to, its gradient and a work copy.
     copies = 4 + max(state_copies(stage.optimise) for stage in run.stages)
     unknowns = copies * sum(t.nbytes for t in run.model.unknowns.values())

@@ -192,17 +192,18 @@ tiny_run(tiny).engine.run_iteration(1)
 before = peak()
 # The same patterns are few; many modes and slices make the waves large.
 changes = {"probe": {"modes": 30, "mode_power": 0.01}, "object": {"slices": 8},
-           "optimise": {"batch_size": 30}}
+           "optimise": {"batch_size": 30, "engine": sys.argv[2]}}
 run = tiny_run(tiny, **changes)
 run.engine.run_iteration(1)
 print(json.dumps([peak() - before, estimate_memory(run).total]))
 """
 
 
-def test_the_memory_estimate_is_right_within_a_factor(tiny: Tiny) -> None:
+@pytest.mark.parametrize("engine", ["gradient", "mpie"])
+def test_the_memory_estimate_is_right_within_a_factor(tiny: Tiny, engine: str) -> None:
     if not Path("/proc/self/status").exists():
         pytest.skip("Linux tells the peak of a process")
-    command = [sys.executable, "-c", MEASURE, str(tiny.folder)]
+    command = [sys.executable, "-c", MEASURE, str(tiny.folder), engine]
     root = Path(__file__).parents[1]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=True)
     measured, estimated = (float(number) for number in done.stdout.strip("[]\n").split(","))
@@ -298,6 +299,31 @@ def test_constraints_that_make_full_batch_forget(
     warnings = _warnings(preflight(tiny_run(tiny, **changes)))
     assert list(warnings) == ([field] if field else [])
     assert all(text.startswith(acting) for text in warnings.values())
+
+
+@pytest.mark.parametrize(
+    ("engine", "constraints", "warned"),
+    [
+        ("epie", {}, True),
+        ("epie", {"probe_power": False}, False),
+        ("pie", {}, False),
+        ("gradient", {}, False),
+    ],
+)
+def test_a_probe_that_is_scaled_alone(
+    tiny: Tiny, engine: str, constraints: dict[str, Any], warned: bool
+) -> None:
+    run = tiny_run(tiny, optimise={"engine": engine}, constraints=constraints)
+    text = _warnings(preflight(run)).get("optimise", "")
+    assert text.startswith("constraints.probe_power scales the probe") is warned
+
+
+def test_a_stage_of_a_pie_in_the_table(tiny: Tiny) -> None:
+    """Its engine stands for an optimiser, and it names what moves: not the positions."""
+    plan = [{"iterations": 1, "optimise": {"engine": "pie"}}, {"iterations": 1}]
+    lines = {f.subject: f.text for f in preflight(tiny_run(tiny, plan=plan))}
+    assert lines["plan.0"].split("positions  ")[1] == "pie   moves amplitude, phase"
+    assert lines["plan.1"].split("positions  ")[1].startswith("Adam  moves amplitude, phase, probe")
 
 
 def test_memory_is_that_of_the_largest_stage(tiny: Tiny) -> None:

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from fastpty.config.base import Iteration, Section, refuse
 from fastpty.config.optimisers import OptimiserName, option_faults, options_of
+from fastpty.config.pie import PIE_ENGINES, EngineName, PieConfig, fields_of
 from fastpty.config.schedule import ScheduleConfig
 
 __all__ = [
@@ -108,8 +109,11 @@ class FixedParameterConfig(ParameterConfig):
 
 
 class OptimiseConfig(Section):
-    """Gradient descent on every unknown, patterns in shuffled batches."""
+    """Gradient descent on every unknown, or one of the PIEs; patterns in shuffled batches."""
 
+    engine: EngineName = Field(
+        "gradient", description="gradient, or a ptychographical iterative engine"
+    )
     iterations: Annotated[int, Field(ge=1)] = Field(100, description="passes over all patterns")
     batch_size: Annotated[int, Field(ge=1)] = Field(32, description="patterns per batch")
     accumulate: Annotated[int, Field(ge=1)] = Field(
@@ -126,6 +130,9 @@ class OptimiseConfig(Section):
     )
     schedule: ScheduleConfig = Field(
         default_factory=ScheduleConfig, description="learning rates over the iterations"
+    )
+    pie: PieConfig = Field(
+        default_factory=PieConfig, description="of the engines pie, epie, rpie and mpie"
     )
     amplitude: ParameterConfig = Field(
         default_factory=ParameterConfig, description="object amplitude"
@@ -155,6 +162,24 @@ class OptimiseConfig(Section):
         """The section of an unknown, by its name."""
         section: ParameterConfig = getattr(self, name)
         return section
+
+    @property
+    def projects(self) -> bool:
+        """Whether the engine is one of the PIEs."""
+        return self.engine in PIE_ENGINES
+
+    @property
+    def method(self) -> str:
+        """What makes the steps: the optimiser, or the engine where that has none."""
+        return self.engine if self.projects else self.optimiser.name
+
+    def moves(self, name: str) -> bool:
+        """Whether an unknown moves at any time."""
+        if self.engine == "pie" and name == "probe":
+            return False
+        if self.projects and name == "positions" and self.pie.position_step == 0:
+            return False
+        return self.parameter(name).lr > 0
 
     def options_for(self, name: str) -> dict[str, Any]:
         """The optimiser's options for an unknown: its own go before those for all."""
@@ -239,6 +264,47 @@ class OptimiseConfig(Section):
                 raise ValueError(
                     f"{start} moves all unknowns together, so that {name}.options have no meaning; "
                     "put them beside optimiser.name"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _steps_are_the_engines(self) -> OptimiseConfig:
+        known = fields_of(self.engine)
+        faults: dict[tuple[str | int, ...], tuple[str, Any]] = {}
+        for name in self.pie.given:
+            if name not in known:
+                text = f"has no meaning with engine: {self.engine}; remove it"
+                faults["pie", name] = (text, getattr(self.pie, name))
+        refuse(faults)
+        return self
+
+    @model_validator(mode="after")
+    def _projections_suit(self) -> OptimiseConfig:
+        if not self.projects:
+            return self
+        start = f"engine = {self.engine}"
+        if self.optimiser != OptimiserConfig():
+            raise ValueError(f"{start} has no optimiser; remove optimiser = {self.optimiser.name}")
+        if self.tiles is True:
+            raise ValueError(f"{start} has no optimiser to go by tiles; use tiles = auto")
+        if self.accumulate > 1:
+            raise ValueError(
+                f"{start} moves after each batch, so that accumulate = {self.accumulate} would do "
+                "nothing; use a larger batch_size"
+            )
+        for name in UNKNOWNS:
+            section = self.parameter(name)
+            if not self.schedule_for(name).constant:
+                raise ValueError(
+                    f"{start} takes its steps from the section pie, so that a schedule (of {name}) "
+                    "has no meaning; remove it"
+                )
+            if section.options:
+                raise ValueError(f"{start} has no optimiser; remove {name}.options")
+            if isinstance(section, FixedParameterConfig) and section.lr > 0:
+                raise ValueError(
+                    f"{start} moves object, probe and positions alone; keep {name} fixed by "
+                    f"{name}.lr = 0, or use engine: gradient"
                 )
         return self
 

@@ -13,6 +13,7 @@ from fastpty.config.constraints import ConstraintsConfig
 from fastpty.config.loss import LossConfig
 from fastpty.config.messages import describe
 from fastpty.config.optimise import FULL_BATCH, UNKNOWNS, OptimiseConfig
+from fastpty.config.pie import PIE_ENGINES
 
 __all__ = ["Stage", "StageConfig", "SubsetConfig", "resolve_stages", "with_ends"]
 
@@ -192,18 +193,25 @@ def overlay(base: Any, part: Any) -> Any:
 
 
 def _optimise_of(given: StageConfig, base: OptimiseConfig) -> dict[str, Any]:
-    """A stage's part over the section; what belongs to another optimiser is left out."""
+    """A stage's part over the section; what belongs to another engine or optimiser is left out."""
     under = base.model_dump()
     chosen = given.optimise.get("optimiser")
     name = chosen.get("name") if isinstance(chosen, Mapping) else None
-    if name not in (None, base.optimiser.name):
+    engine = given.optimise.get("engine")
+    projects = engine in PIE_ENGINES
+    if engine not in (None, base.engine):
+        under["pie"] = {}
+    another = name not in (None, base.optimiser.name)
+    if another or projects:
         under["optimiser"] = {}
         for unknown in UNKNOWNS:
             under[unknown]["options"] = {}
-        if name == FULL_BATCH:
-            under.update(accumulate=1, schedule={})
-            for unknown in UNKNOWNS:
-                under[unknown]["schedule"] = None
+    if projects:
+        under["tiles"] = "auto"
+    if (another and name == FULL_BATCH) or projects:
+        under.update(accumulate=1, schedule={})
+        for unknown in UNKNOWNS:
+            under[unknown]["schedule"] = None
     result: dict[str, Any] = overlay(under, given.optimise)
     return result
 

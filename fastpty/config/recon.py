@@ -117,7 +117,7 @@ class ReconConfig(Section):
 
     def moves(self, unknown: str) -> bool:
         """Whether the run moves an unknown at any time."""
-        return any(stage.optimise.parameter(unknown).lr > 0 for stage in self.stages)
+        return any(stage.optimise.moves(unknown) for stage in self.stages)
 
     @model_validator(mode="after")
     def _what_moves_exists(self) -> ReconConfig:
@@ -133,6 +133,33 @@ class ReconConfig(Section):
                     f"{stage.field}constraints.smooth_tilt would do nothing: object.tilt_per is "
                     "scan; set it to position, or switch the constraint off"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _projections_fit(self) -> ReconConfig:
+        """The PIEs' projection is on the moduli of what falls on the detector, and on nothing
+        else."""
+        for stage in self.stages:
+            if not stage.optimise.projects:
+                continue
+            start = f"{stage.field}optimise.engine = {stage.optimise.engine}"
+            if self.detector.blur > 0:
+                raise ValueError(
+                    f"{start} knows no detector.blur, behind which waves have no moduli; set it to "
+                    "0, or use engine: gradient"
+                )
+            gaussian = stage.loss.gaussian
+            if gaussian is None or gaussian.power != 0.5:
+                raise ValueError(
+                    f"{start} fits amplitudes, whose misfit is {stage.field}loss.gaussian with "
+                    "power: 0.5; switch that on, or use engine: gradient"
+                )
+            for name in type(stage.loss).model_fields:
+                if name != "gaussian" and getattr(stage.loss, name) is not None:
+                    raise ValueError(
+                        f"{stage.field}loss.{name} would do nothing: {start} fits amplitudes; "
+                        "switch it off, or use engine: gradient"
+                    )
         return self
 
     def _missing(self, unknown: str) -> str:

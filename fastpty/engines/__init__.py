@@ -10,6 +10,8 @@ from fastpty.engines.engine import Engine, IterationReport
 from fastpty.engines.gradient import GradientEngine
 from fastpty.engines.lbfgs import LBFGSEngine, pairs_kept
 from fastpty.engines.passes import NotFiniteError
+from fastpty.engines.pie import PieEngine, pie_state_copies, pie_wave_memory
+from fastpty.forward import wave_memory
 from fastpty.measurements import Patterns, Visited
 from fastpty.model import Model
 
@@ -19,6 +21,8 @@ __all__ = [
     "IterationReport",
     "LBFGSEngine",
     "NotFiniteError",
+    "PieEngine",
+    "batch_memory",
     "make_engine",
     "state_copies",
 ]
@@ -34,14 +38,25 @@ def make_engine(
     losses: Sequence[float] = (),
 ) -> Engine:
     """The engine of a stage; parameters as in :class:`Engine`."""
-    kind = LBFGSEngine if stage.optimise.optimiser.name == FULL_BATCH else GradientEngine
+    kind: type[Engine] = GradientEngine
+    if stage.optimise.projects:
+        kind = PieEngine
+    elif stage.optimise.optimiser.name == FULL_BATCH:
+        kind = LBFGSEngine
     return kind(model, patterns, stage, visited, seed, before, losses)
 
 
 def state_copies(optimise: OptimiseConfig) -> int:
-    """How many times the memory of the unknowns an optimiser needs for itself."""
+    """How many times the memory of the unknowns an engine needs for itself."""
+    if optimise.projects:
+        return pie_state_copies(optimise.engine)
     if optimise.optimiser.name == FULL_BATCH:
         # Two for each pair; then the point, where the step began, the step, its direction, and
         # three gradients of the line search.
         return 2 * pairs_kept(optimise) + 7
     return 2  # Adam's moments; the others have no more
+
+
+def batch_memory(model: Model, optimise: OptimiseConfig, batch: int) -> int:
+    """Bytes of the waves of a batch that exist at once, estimated."""
+    return (pie_wave_memory if optimise.projects else wave_memory)(model, batch)

@@ -110,7 +110,7 @@ class Engine(ABC):
             setting = self._config.parameter(name)
             started = iteration >= setting.start
             stopped = setting.stop is not None and iteration > setting.stop
-            tensor.requires_grad_(setting.lr > 0 and started and not stopped)
+            tensor.requires_grad_(self._config.moves(name) and started and not stopped)
             if tensor.requires_grad:
                 free.append(name)
         return tuple(free)

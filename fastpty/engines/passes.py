@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from fastpty.loss import total_loss
 from fastpty.measurements import Patterns, PatternSource
 from fastpty.model import Model
 
-__all__ = ["NotFiniteError", "Passes", "Turn"]
+__all__ = ["NotFiniteError", "Passes", "Turn", "sums"]
 
 
 class NotFiniteError(Exception):
@@ -113,14 +113,14 @@ class Passes:
             try:
                 row = run(turn, batch.index, batch.recorded)
             except ValueError as error:  # what a kernel says of a tilt that is no number
-                self._refuse_values(_sums(self.model.unknowns.values()), number, len(sizes), error)
+                self._refuse_values(sums(self.watched().values()), number, len(sizes), error)
                 raise
             if number == 0:
                 table = row.new_zeros((len(sizes), len(row)))
             table[number] = row
             if on_host:
                 self._refuse_row(row, number, len(sizes), free)
-        end = _sums(self.model.unknowns.values())
+        end = sums(self.watched().values())
         try:
             raise_device_errors(self.model.probe.device)
         finally:  # a culprit says more than the kernel that met it
@@ -132,6 +132,10 @@ class Passes:
         losses = table[:, len(end) : len(end) + 1 + len(self._terms)].double().numpy()
         total, *terms = (sizes / len(order) @ losses).tolist()
         return total, dict(zip(self._terms, terms, strict=True))
+
+    def watched(self) -> Mapping[str, torch.Tensor]:
+        """What has to stay finite, by name."""
+        return self.model.unknowns
 
     def _turn(self, free: tuple[str, ...], number: int, total: int, together: int) -> Turn:
         """Of batch ``number`` of a pass over ``total`` patterns."""
@@ -147,7 +151,7 @@ class Passes:
 
         All are taken before the unknowns are moved. A sum is finite if all that it adds up is.
         """
-        values = _sums(self.model.unknowns.values())
+        values = sums(self.watched().values())
         self._place_gradients(turn)
         if self._look is not None:
             self._look(index)
@@ -164,7 +168,7 @@ class Passes:
         row = [values, torch.stack([loss, *terms.values()]).detach()]
         if loss.requires_grad:  # nothing may be free in this iteration
             (loss if turn.share == 1 else turn.share * loss).backward()
-            row.append(_sums(self._gradient(name) for name in turn.free))
+            row.append(sums(self._gradient(name) for name in turn.free))
             if turn.last and self._move is not None:
                 self._move(turn.free)
         return torch.cat(row)
@@ -197,7 +201,7 @@ class Passes:
         """Look at what :meth:`step` has found in batch ``number``."""
         if torch.isfinite(row).all():
             return
-        known = len(self.model.unknowns)
+        known = len(self.watched())
         self._refuse_values(row[:known], number, batches)
         names = ["loss", *(f"loss.{term}" for term in self._terms)]
         names += [f"the gradient of {name}" for name in free]
@@ -208,17 +212,17 @@ class Passes:
         raise NotFiniteError(broken, (number + 1, batches))
 
     def _refuse_values(
-        self, sums: torch.Tensor, before: int, batches: int, cause: Exception | None = None
+        self, found: torch.Tensor, before: int, batches: int, cause: Exception | None = None
     ) -> None:
         """Look at the unknowns as they were after so many batches of a pass."""
-        sound = torch.isfinite(sums).tolist()
-        broken = [name for name, fine in zip(self.model.unknowns, sound, strict=True) if not fine]
+        sound = torch.isfinite(found).tolist()
+        broken = [name for name, fine in zip(self.watched(), sound, strict=True) if not fine]
         if broken:
             batch = (before, batches) if before else None
             raise NotFiniteError(broken, batch, after=True) from cause
 
 
-def _sums(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
+def sums(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
     """One number for each tensor: infinite or NaN if any of its values is."""
     return torch.stack(
         [

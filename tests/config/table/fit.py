@@ -21,6 +21,8 @@ NEEDS: dict[str, dict[str, Any]] = {
     },
 }
 LONGER = {"optimise": {"iterations": 3}}
+RPIE = {"optimise": {"engine": "rpie", "batch_size": 10}}
+MPIE = {"optimise": {"engine": "mpie", "batch_size": 10}}
 
 
 def misfit(name: str, **values: Any) -> dict[str, Entry]:
@@ -96,6 +98,15 @@ FIT: dict[str, Entry] = {
         },
     ),
     "optimise.iterations": Change(3, "stages"),
+    "optimise.engine": Change("epie", "unknowns"),
+    "optimise.pie.object_step": Change(0.5, "unknowns", RPIE),
+    "optimise.pie.probe_step": Change(0.5, "unknowns", RPIE),
+    "optimise.pie.object_share": Change(0.5, "unknowns", RPIE),
+    "optimise.pie.probe_share": Change(0.5, "unknowns", RPIE),
+    "optimise.pie.object_momentum": Change(0.9, "unknowns", MPIE),
+    "optimise.pie.probe_momentum": Change(0.9, "unknowns", MPIE),
+    "optimise.pie.momentum_every": Change(5, "unknowns", MPIE),
+    "optimise.pie.position_step": Change(0.5, "unknowns", RPIE),
     "optimise.batch_size": Change(10, "unknowns"),
     "optimise.accumulate": Change(2, "unknowns", {"optimise": {"batch_size": 10}}),
     "optimise.grouping": Change("compact", "unknowns", {"optimise": {"batch_size": 10}}),

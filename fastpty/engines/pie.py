@@ -1,0 +1,242 @@
+"""The ptychographical iterative engines: PIE, ePIE, rPIE and mPIE, for one slice and for several.
+
+Waves get the measured moduli at the detector, and what this changes in them is shared out to
+object and probe (:mod:`fastpty.engines.exit_waves`), one batch after the other.
+
+mPIE (Maiden, Johnson & Li, Optica 4 (2017) 736) adds momentum to rPIE: every T patterns ::
+
+    v <- eta v + (O - O_T),    O <- O + eta v
+
+with O_T the object after the move before; likewise the probe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from fastpty.config.loss import LossConfig
+from fastpty.config.pie import PieSettings
+from fastpty.config.plan import Stage
+from fastpty.engines.engine import Engine, IterationReport
+from fastpty.engines.exit_waves import ExitWaves, Rule, amplitude_ratio
+from fastpty.engines.passes import Passes, Turn, sums
+from fastpty.loss import total_loss
+from fastpty.measurements import Patterns, Visited
+from fastpty.model import Model
+
+__all__ = ["PieEngine", "pie_state_copies", "pie_wave_memory"]
+
+# px. Beyond it the waves are no longer linear in the shift.
+LONGEST_STEP = 1.0
+
+_OBJECT = ("amplitude", "phase")
+
+
+class PieEngine(Engine):
+    """One of the four engines, by the stage's config.
+
+    Between iterations the object is amplitude and phase. Within one it is their complex product,
+    ``O = A exp(i phi)``; afterwards ``A' = |O'|``, and the phase goes on from where it was,
+    ``phi' = phi + arg(O' exp(-i phi))``, so that it needs no unwrapping.
+    """
+
+    _passes: _PiePasses
+
+    def __init__(
+        self,
+        model: Model,
+        patterns: Patterns,
+        stage: Stage,
+        visited: Visited,
+        seed: int,
+        before: int = 0,
+        losses: Sequence[float] = (),
+    ) -> None:
+        self._settings = stage.optimise.pie.settings(stage.optimise.engine)
+        self._velocity: dict[str, torch.Tensor] = {}
+        super().__init__(model, patterns, stage, visited, seed, before, losses)
+
+    def _make_passes(self, loss: LossConfig) -> Passes:
+        config = self._config
+        return _PiePasses(
+            self.model,
+            self.patterns,
+            loss,
+            config.batch_size,
+            config.engine,
+            self._settings,
+            self._velocity,
+        )
+
+    @torch.no_grad()
+    def run_iteration(self, iteration: int) -> IterationReport:
+        """One pass over the stage's patterns in fresh batches, an update after each.
+
+        The loss is that of each batch before its update, as with gradient descent.
+        """
+        free = self._free(iteration)
+        model = self.model
+        for tensor in model.unknowns.values():
+            tensor.requires_grad_(False)
+        turned = torch.polar(torch.ones_like(model.phase), model.phase)
+        self._passes.begin(model.amplitude * turned, len(self.visited))
+        loss, terms = self._passes.run(self._order(iteration), free, 1)
+        found = self._passes.transmission
+        if "phase" in free:
+            # The phase of a negative amplitude is that of its modulus, so a half turn beside phi.
+            model.phase.add_((found * turned.conj()).angle())
+        if "amplitude" in free:
+            model.amplitude.copy_(found.abs())
+        self._losses.append(loss)
+        return IterationReport(loss, terms, self._steps(free))
+
+    def _steps(self, free: tuple[str, ...]) -> dict[str, float]:
+        settings = self._settings
+        steps = {
+            "amplitude": settings.object_step,
+            "phase": settings.object_step,
+            "probe": settings.probe_step,
+            "positions": settings.position_step,
+        }
+        return {name: steps[name] if name in free else 0.0 for name in self.model.unknowns}
+
+    def inherit(self, earlier: Engine) -> None:
+        """Take over the velocities, if the engine is of the same kind and leaves no position out
+        that was visited before."""
+        if not isinstance(earlier, PieEngine) or earlier.model is not self.model:
+            return
+        if not np.isin(earlier.visited.index, self.visited.index).all():
+            return
+        if earlier._config.engine == self._config.engine:
+            self._velocity.update(earlier._velocity)
+
+    def state(self) -> dict[str, Any]:
+        """The engine's name and its velocities."""
+        return {"optimiser": self._config.engine, "velocity": dict(self._velocity)}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take the velocities; what another engine remembers is of no use."""
+        if state["optimiser"] == self._config.engine:
+            self._velocity.update(state["velocity"])
+
+
+class _PiePasses(Passes):
+    """Passes in which each batch is an update.
+
+    Parameters
+    ----------
+    engine, settings : as in the config.
+    velocity : of object and probe, in the engine's keeping.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        patterns: Patterns,
+        loss: LossConfig,
+        size: int,
+        engine: str,
+        settings: PieSettings,
+        velocity: dict[str, torch.Tensor],
+    ) -> None:
+        super().__init__(model, patterns, loss, size)
+        self._settings = settings
+        self._velocity = velocity
+        self._rule_object = Rule(settings.object_step, settings.object_share, engine == "pie")
+        self._rule_wave = Rule(settings.probe_step, settings.probe_share)
+
+    def begin(self, transmission: torch.Tensor, patterns: int) -> None:
+        """Before a pass over so many patterns, with an object [No, Nz, Y, X]."""
+        self.transmission = transmission
+        self._done = 0
+        every = self._settings.momentum_every
+        # Equal parts of the pass, so that each move is made of as many patterns.
+        self._interval = patterns / max(1, round(patterns / every)) if every else 0.0
+        self._anchors = {name: tensor.clone() for name, tensor in self._carried().items()}
+
+    def watched(self) -> dict[str, torch.Tensor]:
+        return self._watched(self.transmission)
+
+    def _watched(self, transmission: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"object": transmission, "probe": self.model.probe, "positions": self.model.shift}
+
+    def step(self, turn: Turn, index: torch.Tensor, recorded: torch.Tensor) -> torch.Tensor:
+        """Of a batch: sums of what it can see, total and terms of the loss, before its update."""
+        model = self.model
+        corner = model.corner[index]
+        first, obj = self._field(corner)
+        values = sums(self._watched(obj).values())
+        measured = self.patterns.scaled(recorded)
+        waves = ExitWaves(model, obj, index, corner - first)
+        intensity = waves.intensity()
+        loss, terms = total_loss(self._loss, model, index, intensity, measured, self.patterns.mask)
+        self._terms = list(terms)
+        change = waves.change(amplitude_ratio(intensity, measured, self.patterns.mask))
+        of_object, of_probe = waves.updates(change, self._rule_object, self._rule_wave)
+        if any(name in turn.free for name in _OBJECT):
+            obj += of_object
+        if "probe" in turn.free:
+            model.probe += of_probe
+        if "positions" in turn.free:
+            step = waves.position_steps(intensity, measured, self.patterns.mask)
+            step = (self._settings.position_step * step).clamp_(-LONGEST_STEP, LONGEST_STEP)
+            model.shift[index] += step
+        self._move_on(len(index), turn.free)
+        return torch.cat([values, torch.stack([loss, *terms.values()])])
+
+    def _field(self, corner: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(its first pixel, the part of the object that a batch can see).
+
+        On a device all of it: to ask where the windows lie would make the host wait.
+        """
+        if corner.device.type != "cpu":
+            return torch.zeros_like(corner[0]), self.transmission
+        first = corner.amin(0)
+        y, x = first.tolist()
+        window = self.model.probe.shape[-2:]
+        height, width = (int(n) for n in corner.amax(0) - first)
+        rows, columns = slice(y, y + height + window[0]), slice(x, x + width + window[1])
+        return first, self.transmission[:, :, rows, columns]
+
+    def _carried(self) -> dict[str, torch.Tensor]:
+        """What has momentum, by name."""
+        if not self._settings.momentum_every:
+            return {}
+        return {"object": self.transmission, "probe": self.model.probe}
+
+    def _move_on(self, count: int, free: tuple[str, ...]) -> None:
+        """After so many more patterns: along the velocities, if it is time."""
+        before, self._done = self._done, self._done + count
+        if not self._interval or before // self._interval == self._done // self._interval:
+            return
+        lasting = {
+            "object": self._settings.object_momentum,
+            "probe": self._settings.probe_momentum,
+        }
+        for name, tensor in self._carried().items():
+            moving = name in free or (name == "object" and any(n in free for n in _OBJECT))
+            if not moving:
+                continue
+            velocity = self._velocity.setdefault(name, torch.zeros_like(tensor))
+            velocity.mul_(lasting[name]).add_(tensor - self._anchors[name])
+            tensor.add_(velocity, alpha=lasting[name])
+            self._anchors[name].copy_(tensor)
+
+
+def pie_state_copies(engine: str) -> int:
+    """How many times the memory of the unknowns the engine needs for itself: the complex object,
+    and for momentum where it was and its velocity."""
+    return 3 if engine == "mpie" else 1
+
+
+def pie_wave_memory(model: Model, batch: int) -> int:
+    """Bytes of the waves of a batch, estimated."""
+    object_modes, slices = model.phase.shape[:2]
+    points = 1 if model.source is None else len(model.source[1])
+    # Incident and exit wave of each slice; on the way back the change, its product with the
+    # object, what is propagated of it, and the transforms' work space.
+    return (2 * slices + 6) * batch * object_modes * points * model.probe.nbytes
