@@ -102,7 +102,7 @@ class Passes:
 
         Raises
         ------
-        NotFiniteError : naming the culprit and the batch; on the CPU before that batch's step.
+        NotFiniteError : naming the culprit and the batch; on the CPU right after that batch.
         ValueError : kernels on a device found a window outside the object.
         """
         sizes = np.diff([*range(0, len(order), self._size), len(order)])
