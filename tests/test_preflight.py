@@ -179,23 +179,18 @@ MEASURE = """
 import json, sys
 from pathlib import Path
 from fastpty.preflight import estimate_memory
+from tests.peak_memory import peak_memory
 from tests.recon_cases import Tiny, tiny_run
-
-def peak():
-    # Not getrusage: its figure starts at that of the process that started this one.
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return 1024 * int(line.split()[1])
 
 tiny = Tiny(Path(sys.argv[1]), *[None] * 5)
 tiny_run(tiny).engine.run_iteration(1)
-before = peak()
+before = peak_memory()
 # The same patterns are few; many modes and slices make the waves large.
 changes = {"probe": {"modes": 30, "mode_power": 0.01}, "object": {"slices": 8},
            "optimise": {"batch_size": 30, "engine": sys.argv[2]}}
 run = tiny_run(tiny, **changes)
 run.engine.run_iteration(1)
-print(json.dumps([peak() - before, estimate_memory(run).total]))
+print(json.dumps([peak_memory() - before, estimate_memory(run).total]))
 """
 
 

@@ -185,10 +185,11 @@ def test_tilts_from_a_file_go_with_their_positions(tiny: Tiny) -> None:
 
 
 CROPPED = """
-import resource, sys
+import sys
 from pathlib import Path
 from fastpty.config import ReconConfig, validate_config
 from fastpty.measurements import load_measurements
+from tests.peak_memory import peak_memory
 content = {
     "data": {"path": sys.argv[1], "pattern_shape": [256, 256], "dtype": "uint16",
              "scan_shape": [640, 512]},
@@ -203,16 +204,16 @@ content = {
     ],
 }
 config = validate_config(ReconConfig, content)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_memory()
 found = load_measurements(config, Path("."))
 assert found.patterns.shape == (640 * 504, 16, 16)
 assert found.patterns.mean.max() > 0
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024, found.patterns.nbytes)
+print(peak_memory() - before, found.patterns.nbytes)
 """
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="sparse files, ru_maxrss in KiB")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="sparse files, /proc")
 def test_40_gigabytes_are_cropped_on_their_way(tmp_path: Path) -> None:
     """In a process of its own, whose peak is little more than what is kept."""
     path = tmp_path / "scan.bin"

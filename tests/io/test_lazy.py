@@ -161,22 +161,23 @@ def test_a_part_of_a_scan_costs_its_own_size(tmp_path: Path, make: Make) -> None
 
 
 STREAM = """
-import resource, sys
+import sys
 from pathlib import Path
 from fastpty.io import open_scan
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+from tests.peak_memory import peak_memory
+before = peak_memory()
 options = {"pattern_shape": (256, 256), "dtype": "uint16"} if sys.argv[1].endswith("bin") else {}
 total = 0
 with open_scan(Path(sys.argv[1]), **options) as scan:
     for start, piece in scan.pieces():
         total += len(piece) + int(piece[-1].max())
     assert total == scan.shape[0], (total, scan.shape)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before * 1024)
+print(peak_memory() - before)
 """
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="sparse files, ru_maxrss in KiB")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="sparse files, /proc")
 @pytest.mark.parametrize("make", [raw, hdf5])
 def test_40_gigabytes_pass_through_less_than_2(tmp_path: Path, make: Make) -> None:
     """Every pattern, in a process of its own whose peak is measured."""

@@ -21,26 +21,27 @@ from tests.simulate.conftest import MakeConfig
 from tests.tolerances import bound
 
 PEAK = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
 import torch
 from fastpty.simulate import SimulateConfig, simulate
+from tests.peak_memory import peak_memory
 torch.set_num_threads(1)
 config = SimulateConfig(**json.loads(sys.argv[1]))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_memory()
 simulate(config, Path(sys.argv[2]))
-print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(before, peak_memory())
 """
 
 
-linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, or getrusage in KiB")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
-def peak_memory(config: SimulateConfig, output: Path) -> tuple[int, int]:
+def peaks_of(config: SimulateConfig, output: Path) -> tuple[int, int]:
     """Bytes that a process of its own held at most, before the simulation and in all."""
     command = [sys.executable, "-c", PEAK, config.model_dump_json(), str(output)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    before, after = (1024 * int(text) for text in done.stdout.split())
+    before, after = map(int, done.stdout.split())
     return before, after
 
 
@@ -56,7 +57,7 @@ def test_memory_does_not_grow_with_the_positions(make_config: MakeConfig, tmp_pa
             grid={"oversample": 1},
             specimen={"frozen_phonons": 2},
         )
-        peaks.append(peak_memory(config, tmp_path / f"{count}.h5")[1])
+        peaks.append(peaks_of(config, tmp_path / f"{count}.h5")[1])
     patterns = 4 * 200**2 * 32**2
     # What remains are a few numbers for each position.
     assert peaks[1] - peaks[0] < bound("per position") * patterns
@@ -77,7 +78,7 @@ def test_the_estimate_of_the_memory(make_config: MakeConfig, tmp_path: Path, pho
     allowed = config.model_copy(
         update={"grid": config.grid.model_copy(update={"memory_limit_GiB": 4.0})}
     )
-    before, after = peak_memory(allowed, tmp_path / "a.h5")
+    before, after = peaks_of(allowed, tmp_path / "a.h5")
     assert 1 / bound("memory") < (after - before) / estimate < bound("memory")
 
 
