@@ -179,6 +179,12 @@ def print_preflight(findings: list[Finding], console: Console) -> None:
 
 
 def refuse_overwriting(output: Path) -> None:
+    """Leave a folder alone that holds what an earlier run has left.
+
+    Raises
+    ------
+    OutputError : it does.
+    """
     for name in (RESULT_NAME, CHECKPOINT_NAME):
         if os.path.exists(output / name):
             raise OutputError(

@@ -69,6 +69,10 @@ class Engine(ABC):
         self._seed = seed
         self._before = before
         self._losses = list(losses)
+        self._set_up(stage)
+
+    def _set_up(self, stage: Stage) -> None:
+        """Make what the engine needs for its stage, its passes among it."""
         self._passes = self._make_passes(stage.loss)
 
     @abstractmethod

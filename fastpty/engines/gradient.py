@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,6 @@ from fastpty.engines.passes import Passes
 from fastpty.engines.rates import rate_factor
 from fastpty.engines.tiled_adam import TiledAdam, choose_tiling
 from fastpty.forward import runs_fused
-from fastpty.measurements import Patterns, Visited
-from fastpty.model import Model
 
 __all__ = ["GradientEngine"]
 
@@ -35,17 +32,9 @@ class GradientEngine(Engine):
     an iteration waits for the device, and small batches run as CUDA graphs.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        patterns: Patterns,
-        stage: Stage,
-        visited: Visited,
-        seed: int,
-        before: int = 0,
-        losses: Sequence[float] = (),
-    ) -> None:
-        super().__init__(model, patterns, stage, visited, seed, before, losses)
+    def _set_up(self, stage: Stage) -> None:
+        super()._set_up(stage)
+        model = self.model
         tiling = choose_tiling(self._config, stage.loss, model, self._order(1))
         self._optimiser = make_optimiser(self._config, model.unknowns, tiling)
         object_modes, slices = model.phase.shape[:2]
@@ -57,7 +46,7 @@ class GradientEngine(Engine):
                 model.probe,
                 points * object_modes,
                 slices,
-                min(self._config.batch_size, len(visited)),
+                min(self._config.batch_size, len(self.visited)),
             )
         )
         self.record_with(graphs.CudaRecorder(model.probe.device) if pays else None)

@@ -12,7 +12,6 @@ with O_T the object after the move before; likewise the probe.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from fastpty.engines.engine import Engine, IterationReport
 from fastpty.engines.exit_waves import ExitWaves, Rule, amplitude_ratio
 from fastpty.engines.passes import Passes, Turn, sums
 from fastpty.loss import total_loss
-from fastpty.measurements import Patterns, Visited
+from fastpty.measurements import Patterns
 from fastpty.model import Model
 
 __all__ = ["PieEngine", "pie_state_copies", "pie_wave_memory"]
@@ -46,19 +45,10 @@ class PieEngine(Engine):
 
     _passes: _PiePasses
 
-    def __init__(
-        self,
-        model: Model,
-        patterns: Patterns,
-        stage: Stage,
-        visited: Visited,
-        seed: int,
-        before: int = 0,
-        losses: Sequence[float] = (),
-    ) -> None:
+    def _set_up(self, stage: Stage) -> None:
         self._settings = stage.optimise.pie.settings(stage.optimise.engine)
         self._velocity: dict[str, torch.Tensor] = {}
-        super().__init__(model, patterns, stage, visited, seed, before, losses)
+        super()._set_up(stage)
 
     def _make_passes(self, loss: LossConfig) -> Passes:
         config = self._config
