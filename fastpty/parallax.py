@@ -21,6 +21,7 @@ __all__ = ["FEWEST", "aligned_bright_field", "contrast", "fit_slope", "measure_s
 FEWEST = 8
 """Positions along an axis of a scan whose images can be compared."""
 
+_SEGMENTS = 9  # fewer say nothing about a matrix
 _REACH = 1.6  # scan steps around the expected shift in which the peak is sought
 _FIRST_REACH = 3.0
 _OVERLAP = 0.25  # of the scan: shifts that leave less to compare are not considered
@@ -74,7 +75,7 @@ def aligned_bright_field(
     -------
     None where the scan or the disc is too small for shifts to be measured.
     """
-    if min(images.shape[1:]) < FEWEST:
+    if min(images.shape[1:]) < FEWEST or len(segments) < _SEGMENTS:
         return None
     rows, columns = (
         slice(max(0, (n - _BLOCK) // 2), max(0, (n - _BLOCK) // 2) + _BLOCK)

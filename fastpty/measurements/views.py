@@ -44,8 +44,6 @@ def measured_views(measurements: Measurements, section: VirtualConfig) -> Virtua
     raster, mask = measurements.scan_shape, patterns.centred_mask
     images = virtual_images(_centred(measurements), raster, shape, disc.centre, rings, mask)
     segments = bright_field_segments(shape, disc.centre, disc.radius, _ACROSS, mask=mask)
-    if len(segments) < 2:
-        return images
     sums = segment_sums(_centred(measurements), segments, math.prod(raster))
     return replace(images, parallax=aligned_bright_field(sums.reshape(-1, *raster), segments))
 
