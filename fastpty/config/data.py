@@ -17,6 +17,7 @@ __all__ = [
     "BeamConfig",
     "CalibrationConfig",
     "DataConfig",
+    "FormatName",
     "HalfConfig",
     "PositionFile",
     "ScanConfig",
@@ -26,6 +27,21 @@ Positive = Annotated[float, Field(gt=0)]
 Whole = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 AxisName = Literal["n", "slow", "fast", "y", "x"]
+FormatName = Literal[
+    "auto",
+    "dectris",
+    "mat",
+    "hdf5",
+    "nion",
+    "npy",
+    "mib",
+    "tiff",
+    "zarr",
+    "rosettasciio",
+    "folder",
+    "empad",
+    "raw",
+]
 
 
 class ArrayFile(Section):
@@ -54,21 +70,9 @@ class DataConfig(ArrayFile):
     dataset: str | None = Field(
         None, description="path inside an HDF5, zarr, npz or mat file; null: the only candidate"
     )
-    format: Literal[
-        "auto",
-        "dectris",
-        "mat",
-        "hdf5",
-        "nion",
-        "npy",
-        "mib",
-        "tiff",
-        "zarr",
-        "rosettasciio",
-        "folder",
-        "empad",
-        "raw",
-    ] = Field("auto", description="auto chooses by the file's content, then its extension")
+    format: FormatName = Field(
+        "auto", description="auto chooses by the file's content, then its extension"
+    )
     scan_shape: tuple[Whole, Whole] | None = Field(
         None, description="(slow, fast) of a stack that is a raster; null: as the file says"
     )
