@@ -14,7 +14,7 @@ def cell(text: str) -> str:
     """A text as the cell of a table: what is not code shows every character as it is."""
     parts = re.split(r"(`[^`]*`)", " ".join(text.split()))
     for i in range(0, len(parts), 2):
-        parts[i] = re.sub(r"([\\*_\[\]<>$])", r"\\\1", parts[i]).replace("{", "&#123;")
+        parts[i] = re.sub(r"([\\*_\[\]<$])", r"\\\1", parts[i]).replace("{", "&#123;")
     return "".join(parts).replace("|", "\\|")
 
 
