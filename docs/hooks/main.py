@@ -1,11 +1,13 @@
 """What the documentation site has beyond the pages in ``docs/``: mkdocs calls these functions.
 
-Pages from elsewhere in the repository, pages that are written from the code, formulas as MathML.
+Pages from elsewhere in the repository, notebooks, pages that are written from the code, formulas as
+MathML.
 """
 
 from __future__ import annotations
 
 import logging
+import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from cli_page import cli_page
 from config_page import config_page
 from formulas import FormulaError, with_mathml
 from mkdocs.structure.files import File, Files, InclusionLevel
+from notebook_page import notebook_page
 from source_links import PAGES, file_page, linked_files, page_of, relink
 
 from fastpty.cli import app
@@ -41,12 +44,20 @@ Every field of what `fastpty simulate` reads, written from the code;
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are not in ``docs/``."""
-    pages = {page: (_ROOT / source).read_text(encoding="utf-8") for source, page in PAGES.items()}
+    pages: dict[str, str | bytes] = {}
+    for source, page in PAGES.items():
+        path = _ROOT / source
+        if path.suffix == ".ipynb":
+            pages[page], pictures = notebook_page(path)
+            folder = posixpath.dirname(page)
+            pages |= {f"{folder}/{name}": content for name, content in pictures.items()}
+        else:
+            pages[page] = path.read_text(encoding="utf-8")
     pages["config.md"] = config_page(ReconConfig, "Config fields", _RECON)
     pages["config-simulate.md"] = config_page(SimulateConfig, "Config of a simulation", _SIMULATE)
     pages["cli.md"] = cli_page(app, "fastpty")
-    for name, text in pages.items():
-        files.append(File.generated(config, name, content=text))
+    for name, content in pages.items():
+        files.append(File.generated(config, name, content=content))
     for source in sorted(linked_files(_ROOT)):
         files.append(
             File.generated(

@@ -15,8 +15,9 @@ from markdown_text import outside_code
 
 __all__ = ["PAGES", "file_page", "linked_files", "page_of", "relink"]
 
-#: Pages of the site whose source is not in docs/.
+#: Pages of the site whose source is not a page in docs/.
 PAGES = {
+    "docs/tutorials/python.ipynb": "tutorials/python.md",
     "README.md": "index.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
@@ -30,9 +31,9 @@ _LANGUAGES = {".yaml": "yaml", ".py": "python", ".toml": "toml", ".sh": "sh"}
 
 def page_of(source: str) -> str:
     """The page of the site, relative to its root, that shows a file of the repository."""
-    if source.startswith("docs/"):
-        return source.removeprefix("docs/")
-    return PAGES.get(source, f"files/{source}.md")
+    if source in PAGES:
+        return PAGES[source]
+    return source.removeprefix("docs/") if source.startswith("docs/") else f"files/{source}.md"
 
 
 def relink(text: str, source: str, root: Path) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from docstrings import as_markdown
 from formulas import FormulaError, with_mathml
+from notebook_page import notebook_page
 from source_links import linked_files, relink
 
 
@@ -18,6 +20,7 @@ def repository(tmp_path: Path) -> Path:
         "CONTRIBUTING.md": "",
         "ARCHITECTURE.md": "",
         "bench/README.md": "",
+        "docs/tutorials/python.ipynb": "{}",
         "configs/a.yaml": "units: angstrom\n",
         "docs/guide.md": "`[no](../configs/b.yaml)`\n",
         "docs/deep/page.md": "![a plot](../images/a.png) [b](../../configs/a.yaml#L1)",
@@ -35,6 +38,7 @@ def repository(tmp_path: Path) -> Path:
         ("README.md", "docs/guide.md#data", "guide.md#data"),
         ("README.md", "configs/a.yaml", "files/configs/a.yaml.md"),
         ("docs/guide.md", "../bench/README.md", "benchmarks.md"),
+        ("docs/guide.md", "tutorials/python.ipynb", "tutorials/python.md"),
         ("docs/deep/page.md", "../../README.md#x", "../index.md#x"),
         ("docs/deep/page.md", "../images/a.png", "../images/a.png"),
         ("bench/README.md", "../docs/guide.md", "guide.md"),
@@ -67,6 +71,25 @@ def test_formulas_become_mathml() -> None:
 def test_a_formula_that_is_none_is_named() -> None:
     with pytest.raises(FormulaError, match=r"'\\\\nonsense x'.*nknown command"):
         with_mathml(r'<span class="arithmatex">\(\nonsense x\)</span>')
+
+
+def test_a_notebook_becomes_a_page(tmp_path: Path) -> None:
+    picture = {"output_type": "display_data", "data": {"image/png": "UE5H", "text/plain": ["<>"]}}
+    said = {"output_type": "stream", "text": ["one\n", "two\n"]}
+    value = {"output_type": "execute_result", "data": {"text/plain": ["3"]}}
+    cells = [
+        {"cell_type": "markdown", "source": ["# Title\n", "\n", "Text"]},
+        {"cell_type": "code", "source": ["a = 1\n", "a"], "outputs": [said, value]},
+        {"cell_type": "code", "source": ["draw()"], "outputs": [picture]},
+    ]
+    path = tmp_path / "name.ipynb"
+    path.write_text(json.dumps({"cells": cells}))
+    page, pictures = notebook_page(path)
+    assert page == (
+        "# Title\n\nText\n\n```python\na = 1\na\n```\n\n```text\none\ntwo\n```\n\n"
+        "```text\n3\n```\n\n```python\ndraw()\n```\n\n![Figure 1](name_1.png)\n"
+    )
+    assert pictures == {"name_1.png": b"PNG"}
 
 
 def known(name: str) -> str | None:
