@@ -34,7 +34,7 @@ def with_mathml(page: str) -> str:
         tex = html.unescape(match["tex"]).strip()
         display = match["open"] == "["
         # Space between rows, and numbers outside of an environment, are not known to it.
-        plain = re.sub(r"\\\\\[\w.]+\]", r"\\\\", tex)
+        plain = re.sub(r"\\\\\[[\w.]+\]", r"\\\\", tex)
         if r"\tag" in plain:
             plain = rf"\begin{{equation}}{plain}\end{{equation}}"
         try:

@@ -26,6 +26,8 @@ PAGES = {
 }
 
 _LINK = re.compile(r"(!?\[(?:[^\[\]]|\[[^\]]*\])*\]\()([^)\s#]+)((?:#[^)\s]*)?\))")
+# A search finds what explains a word before the files that use it.
+_NOT_SEARCHED = "---\nsearch:\n  exclude: true\n---\n"
 _LANGUAGES = {".yaml": "yaml", ".py": "python", ".toml": "toml", ".sh": "sh"}
 
 
@@ -68,7 +70,8 @@ def file_page(source: str, root: Path) -> str:
     """Markdown that shows a file of the repository."""
     path = root / source
     language = _LANGUAGES.get(path.suffix, "text")
-    return f"# {source}\n\n````{language}\n{path.read_text(encoding='utf-8')}\n````\n"
+    content = path.read_text(encoding="utf-8")
+    return f"{_NOT_SEARCHED}# {source}\n\n````{language}\n{content}\n````\n"
 
 
 def _target(link: str, source: str, root: Path) -> str | None:

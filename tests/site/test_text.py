@@ -65,7 +65,7 @@ def test_formulas_become_mathml() -> None:
     assert "</math>,</span>" in page  # the comma stays with the formula
     assert "arithmatex" not in page
     assert "(1)" in page
-    assert "2pt" not in page
+    assert "<mn>2</mn>" not in page  # of the space between the rows
 
 
 def test_a_formula_that_is_none_is_named() -> None:
