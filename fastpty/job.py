@@ -24,7 +24,7 @@ from fastpty.figures import save_figures
 from fastpty.heap import keep_freed_memory
 from fastpty.measurements.views import measured_views
 from fastpty.metrics import displacement
-from fastpty.observers import Checkpoints, Interrupt, ProgressDisplay
+from fastpty.observers import Checkpoints, Interrupt, ProgressDisplay, ProgressFiles
 from fastpty.preflight import Finding, preflight
 from fastpty.quality import quality_of, quality_table
 from fastpty.recon import Reconstruction
@@ -129,20 +129,23 @@ def run_job(
     _prepare(output, run.config)
 
     interrupt, display = Interrupt(console), ProgressDisplay(console)
-    try:
-        run.run([interrupt, display, Checkpoints(output, console)])
-    finally:
-        interrupt.restore()
-        display.close()
-    results = run.results()
-    summary = _summary(run, results, output)
-    summary["preflight"] = [asdict(finding) for finding in findings]
-    if truth is not None:
-        _add_truth(summary, run, results, truth, console)
-    virtual = measured_views(run.measurements, config.output.virtual)
-    if virtual is not None:
-        summary["virtual"] = phase_beside(virtual, results)
-    _write(results, summary, output)
+    checks = [asdict(finding) for finding in findings]
+    with ProgressFiles(output, checks) as progress:
+        live = [progress] if config.output.progress else []
+        try:
+            run.run([interrupt, display, Checkpoints(output, console), *live])
+        finally:
+            interrupt.restore()
+            display.close()
+        results = run.results()
+        summary = _summary(run, results, output)
+        summary["preflight"] = checks
+        if truth is not None:
+            _add_truth(summary, run, results, truth, console)
+        virtual = measured_views(run.measurements, config.output.virtual)
+        if virtual is not None:
+            summary["virtual"] = phase_beside(virtual, results)
+        _write(results, summary, output)
     if config.output.figures:
         _draw(results, virtual, output / "figures", console)
     if config.output.tiff is not None:

@@ -61,7 +61,7 @@ addEventListener("load", async () => {
     arrow: press("ArrowRight"),
   };
   slider.value = 3;
-  slider.dispatchEvent(new Event("input"));
+  slider.dispatchEvent(new Event("input", { bubbles: true }));
   found.slid = seen();
   found.value = slider.getAttribute("aria-valuetext");
   press("+"); press("+");
