@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "OF_HISTORY",
     "FiguresUnavailableError",
+    "figure_names",
     "require_matplotlib",
     "save_figures",
     "write_figure",
@@ -90,6 +91,17 @@ def save_figures(
     require_matplotlib()
     figures = _applicable(results, virtual)
     return _write(Path(folder), {name: figures[name] for name in figures if wanted(name)}, dpi)
+
+
+def figure_names(results: Results) -> list[str]:
+    """Of the figures that :func:`save_figures` draws without virtual detectors.
+
+    Raises
+    ------
+    FiguresUnavailableError : matplotlib is missing.
+    """
+    require_matplotlib()
+    return list(_applicable(results, None))
 
 
 def write_figure(

@@ -131,7 +131,7 @@ def object_section(source: Source) -> Html:
     return join(
         [
             element("p", f"{text}."),
-            object_slices(results),
+            source.once("slices", lambda: object_slices(results)),
             element("div", shown(source, "phase_sum.png", "phase_slices.png"), class_="pair"),
             shown(source, "virtual.png"),
         ]

@@ -55,22 +55,12 @@ def render(source: Source) -> str:
     return document(title, header(source), sections(source))
 
 
-def sections(source: Source, kept: Mapping[str, Html] | None = None) -> dict[str, Html]:
-    """Every section by its anchor, in order; one that has nothing to say is empty.
-
-    Parameters
-    ----------
-    kept : those that are known already.
-    """
-    kept = kept or {}
+def sections(source: Source) -> dict[str, Html]:
+    """Every section by its anchor, in order, but those that have nothing to say."""
     found = {}
     for anchor, title, fill in _SECTIONS:
-        if anchor in kept:
-            found[anchor] = kept[anchor]
-        else:
-            body = fill(source)
-            shown = element("section", element("h2", title), body, id=anchor)
-            found[anchor] = shown if body else Html()
+        if body := fill(source):
+            found[anchor] = element("section", element("h2", title), body, id=anchor)
     return found
 
 
@@ -113,7 +103,7 @@ def document(
         style=element("style", Html(_file("page.css") + style)),
         script=element("script", Html(_file("page.js") + script), nonce=nonce),
         header=head,
-        contents=contents(anchor for anchor, part in parts.items() if part),
+        contents=contents(parts),
         sections=join(parts.values()),
     )
 

@@ -39,12 +39,13 @@ def waiting(folder: Path) -> Html:
     )
 
 
-def running(folder: Path, progress: RunProgress, results: Results | None) -> Html:
+def running(folder: Path, progress: RunProgress, results: Results | None, iteration: int) -> Html:
     """How far the run is, and its most important numbers.
 
     Parameters
     ----------
     results : the last state that the run has left; None: none.
+    iteration : that it is of.
     """
     history = progress.history
     lead = f"Iteration {progress.iteration} of {progress.iterations}"
@@ -78,7 +79,7 @@ def running(folder: Path, progress: RunProgress, results: Results | None) -> Htm
             value=progress.iteration,
             aria_label="Iterations done",
         ),
-        element("p", _state(results, progress), class_="note"),
+        element("p", _state(progress, None if results is None else iteration), class_="note"),
         element(
             "p", f"{count(warnings, 'warning')} before the start, see ", _link(), class_="warning"
         )
@@ -92,16 +93,15 @@ def _link() -> Html:
     return element("a", "data and calibration", href="#data")
 
 
-def _state(results: Results | None, progress: RunProgress) -> str:
+def _state(progress: RunProgress, iteration: int | None) -> str:
     """Which iteration the images are of: they come more seldom than the numbers."""
     if progress.state == "ended":
         return "A report of them follows."
-    if results is None:
+    if iteration is None:
         return "The run has left no state to draw: the disk may be nearly full."
-    done = len(results.history.loss)
-    if done == progress.iteration:
+    if iteration == progress.iteration:
         return "Images and numbers are of this iteration."
-    when = f"after iteration {done}" if done else "before the first iteration"
+    when = f"after iteration {iteration}" if iteration else "before the first iteration"
     return f"Curves and numbers are of this iteration, images {when}."
 
 

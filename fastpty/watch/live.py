@@ -9,20 +9,20 @@ import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
-from fastpty.figures import OF_HISTORY, save_figures
+from fastpty.figures import OF_HISTORY, figure_names, save_figures
 from fastpty.progress import PROGRESS_NAME, STATE_NAME, RunProgress, read_progress
 from fastpty.report.markup import Html, element
 from fastpty.report.numbers import header
 from fastpty.report.page import sections
 from fastpty.report.source import Source, read_source
-from fastpty.results import RESULT_NAME, Results, read_results, read_versions
+from fastpty.results import RESULT_NAME, read_results, read_versions
 from fastpty.watch import heads
 
 __all__ = ["Live", "View"]
@@ -30,13 +30,10 @@ __all__ = ["Live", "View"]
 _FILES = (PROGRESS_NAME, STATE_NAME, RESULT_NAME, "summary.json", "checkpoint.pt", "figures/*.png")
 _DATA_URI = re.compile(r'src="data:image/png;base64,([A-Za-z0-9+/=]+)"')
 _ADDRESS = re.compile(r'src="image/([0-9a-f]+\.png)"')
+_FIRST = "loss.png"
+"""The figure that never waits for others."""
 _REST = 2
 """Reading and drawing rest for so many times as long as they took."""
-_OF_STATE = (
-    *("object", "data", "preprocessing", "probe", "positions"),
-    *("fit", "figures", "configuration"),
-)
-"""Sections that a new iteration alone leaves as they are."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +60,25 @@ class View:
 
 
 @dataclass
-class _Drawn:
-    """What is kept of a run from one look to the next; ``state`` tells its files apart."""
+class _Shown:
+    """What is known of a run, and which of its figures are out of date.
+
+    Attributes
+    ----------
+    run : its name.
+    progress : the last of it.
+    state : which file ``source`` is from.
+    iteration : that the state is of.
+    due : names of the figures that are out of date.
+    """
 
     run: str
+    progress: RunProgress
+    written: float
     state: object = None
-    results: Results | None = None
-    versions: dict[str, str] = field(default_factory=dict)
-    figures: dict[str, bytes] = field(default_factory=dict)
+    iteration: int = 0
+    source: Source | None = None
+    due: list[str] = field(default_factory=list)
 
 
 class Live:
@@ -80,7 +88,7 @@ class Live:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._seen: object = None
-        self._drawn = _Drawn("")
+        self._shown: _Shown | None = None
         self._images: dict[str, bytes] = {}
         self._number = 0
         self._name = secrets.token_hex(4)  # a page may outlive the command that served it
@@ -120,76 +128,97 @@ class Live:
             self.refresh()
             self._ended.wait(_REST * (time.monotonic() - begun))
 
-    def refresh(self) -> None:
-        """Read and draw what has changed, if anything has."""
+    def refresh(self) -> bool:
+        """Read what has changed, then draw the loss and one of the other figures that are out of
+        date: numbers do not wait for all of them. Whether there was anything to do."""
+        found = _signature(self._folder)
+        changed = found != self._seen
         try:
-            found = _signature(self._folder)
-            if found == self._seen:
-                return
-            self._seen = found
-            self._read(found)
+            if changed:
+                self._seen = found
+                self._read(found)
+            shown = self._shown
+            if shown is None or not shown.due:
+                return changed
+            if _FIRST in shown.due:
+                self._draw(shown, _FIRST)
+            if shown.due:
+                self._draw(shown, shown.due[0])
         # Anything: damaged files fail in many ways, and at the next look they may be mended.
         except Exception as error:
-            note = f"Not up to date: what the run has left now cannot be shown. {error}"
-            self._publish(replace(self._view, note=note))
+            if found != _signature(self._folder):
+                self._seen = None  # it was replaced while it was read
+            else:
+                note = f"Not up to date: what the run has left now cannot be shown. {error}"
+                self._publish(replace(self._view, note=note))
+        return True
 
     def _read(self, found: Mapping[str, tuple[int, ...]]) -> None:
         progress, result = found.get(PROGRESS_NAME), found.get(RESULT_NAME)
         name = self._folder.resolve().name
         if progress and (not result or result[0] <= progress[0]):
-            self._show_run(read_progress(self._folder / PROGRESS_NAME), found)
+            self._read_run(found)
         elif result:
             source = read_source(self._folder)
-            self._drawn = _Drawn("")
             over = element("p", "The run is over: this is its report.", class_="note")
+            self._shown = None
             self._publish(View(title=name, head=header(source, over), sections=sections(source)))
-        elif self._view.written is not None:
+        elif self._shown is not None:
             note = "The run has ended without a result; its terminal says why."
             self._publish(replace(self._view, note=note, written=None))
-        elif not self._drawn.run:
+        else:
             self._publish(View(title=f"{name}: waiting", head=heads.waiting(self._folder)))
 
-    def _show_run(self, progress: RunProgress, found: Mapping[str, tuple[int, ...]]) -> None:
-        """Curves and numbers first; images, which take longer, where there are new ones."""
-        if self._drawn.run != progress.run:
-            self._drawn = _Drawn(progress.run)
-        drawn, state = self._drawn, found.get(STATE_NAME)
-        new = state is not None and state != drawn.state
-        path = self._folder / STATE_NAME
-        if new:
-            drawn.results, drawn.versions = read_results(path), read_versions(path)
-        written = found[PROGRESS_NAME][0] / 1e9
-        each = heads.seconds_per_iteration(progress)
-        view = View(
+    def _read_run(self, found: Mapping[str, tuple[int, ...]]) -> None:
+        progress = read_progress(self._folder / PROGRESS_NAME)
+        written, state = found[PROGRESS_NAME][0] / 1e9, found.get(STATE_NAME)
+        last = self._shown
+        shown = last
+        if shown is None or shown.run != progress.run:
+            shown = _Shown(progress.run, progress, written)
+        shown.progress, shown.written = progress, written
+        outdated = set(OF_HISTORY)
+        if state is not None and state != shown.state:
+            path = self._folder / STATE_NAME
+            results, versions = read_results(path), read_versions(path)
+            shown.state, shown.iteration = state, len(results.history.loss)
+            names = figure_names(results)
+            earlier = {} if last is None or last.source is None else last.source.figures
+            # The patterns of an iteration stay as they were, in the same run.
+            patterns = {name for name in names if name.startswith("forward_")}
+            known = set(names) & set(earlier) - (set() if shown is last else patterns)
+            figures = {name: earlier[name] for name in known}
+            when = datetime.fromtimestamp(state[0] / 1e9)
+            shown.source = Source(path, results, versions, {}, figures, when)
+            outdated |= set(names) - (patterns & known)
+        self._shown = shown
+        if shown.source is not None:
+            shown.source.results.history = progress.history
+            shown.source.summary.update(stages=progress.stages, preflight=progress.preflight)
+            names = figure_names(shown.source.results)
+            waiting = [name for name in shown.due if name in names]
+            shown.due = waiting + [n for n in names if n in outdated and n not in waiting]
+        self._publish(self._view_of(shown))
+
+    def _draw(self, shown: _Shown, name: str) -> None:
+        shown.due.remove(name)
+        if shown.source is not None:
+            with tempfile.TemporaryDirectory() as folder:
+                for file in save_figures(shown.source.results, folder, wanted=name.__eq__):
+                    shown.source.figures[name] = file.read_bytes()
+            self._publish(self._view_of(shown))
+
+    def _view_of(self, shown: _Shown) -> View:
+        progress, source = shown.progress, shown.source
+        results = None if source is None else source.results
+        seconds = heads.seconds_per_iteration(progress)
+        return View(
             title=f"{progress.iteration}/{progress.iterations} {self._folder.resolve().name}",
-            head=heads.running(self._folder, progress, drawn.results),
-            written=written,
-            patience=60 + 10 * each if progress.history.seconds else 600,
+            head=heads.running(self._folder, progress, results, shown.iteration),
+            sections={} if source is None else sections(source),
+            written=shown.written,
+            patience=60 + 10 * seconds if progress.history.seconds else 600,
         )
-        if drawn.results is None:
-            self._publish(view)
-            return
-        results = replace(drawn.results, history=progress.history)
-        drawn.figures.update(_draw(results, OF_HISTORY.__contains__))
-        source = Source(
-            path,
-            results,
-            drawn.versions,
-            {"stages": progress.stages, "preflight": progress.preflight},
-            drawn.figures,
-            datetime.fromtimestamp(written),
-        )
-        earlier = self._view.sections
-        kept = {name: earlier.get(name, Html()) for name in _OF_STATE}
-        self._publish(replace(view, sections=sections(source, kept)))
-        if new:
-            # The patterns of an iteration stay as they were.
-            known = [name for name in drawn.figures if name.startswith("forward_")]
-            others = _draw(results, lambda name: name not in OF_HISTORY and name not in known)
-            drawn.figures.update(others)
-            drawn.state = state
-            kept = {k: v for k, v in self._view.sections.items() if k not in _OF_STATE}
-            self._publish(replace(view, sections=sections(source, kept)))
 
     def _publish(self, view: View) -> None:
         """With the images by address, each there before the page can ask for it."""
@@ -223,14 +252,8 @@ def _signature(folder: Path) -> dict[str, tuple[int, int, int]]:
     found = {}
     for pattern in _FILES:
         for path in sorted(folder.glob(pattern)):
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 stat = path.stat()
                 name = path.relative_to(folder).as_posix()
                 found[name] = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
     return found
-
-
-def _draw(results: Results, wanted: Callable[[str], bool]) -> dict[str, bytes]:
-    with tempfile.TemporaryDirectory() as folder:
-        files = save_figures(results, folder, wanted=wanted)
-        return {file.name: file.read_bytes() for file in files}

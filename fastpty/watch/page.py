@@ -43,8 +43,8 @@ def update(view: View) -> str:
             "title": view.title,
             "note": view.note,
             "header": view.head,
-            "contents": contents(name for name, section in view.sections.items() if section),
-            "sections": {name: section for name, section in view.sections.items() if section},
+            "contents": contents(view.sections),
+            "sections": view.sections,
             "written": view.written,
             "patience": view.patience,
         }
