@@ -177,6 +177,7 @@ class ProgressFiles(Observer):
 
     SECONDS = (1.0, 10.0)
     """At least between two of ``progress.json``, and between two of ``progress.h5``."""
+    _PASSED_OVER = (OSError, RuntimeError)  # torch's word for a device that has no room
 
     def __init__(self, folder: Path, preflight: Sequence[dict[str, Any]] = ()) -> None:
         self._path, self._state = folder / PROGRESS_NAME, folder / STATE_NAME
@@ -208,7 +209,7 @@ class ProgressFiles(Observer):
 
     def ended(self, run: Reconstruction) -> None:
         """The results, which need the room, follow at once."""
-        with suppress(OSError):
+        with suppress(*self._PASSED_OVER):
             self._state.unlink(missing_ok=True)
             self._write_progress(run, "ended")
 
@@ -216,7 +217,7 @@ class ProgressFiles(Observer):
         begun = time.monotonic()
         if begun < self._due[which]:
             return
-        with suppress(OSError, RuntimeError):  # torch's word for a device that has no room
+        with suppress(*self._PASSED_OVER):
             write()
         now = time.monotonic()
         self._due[which] = now + max(self.SECONDS[which], 100 * (now - begun))

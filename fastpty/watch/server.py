@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit
+from typing import Any
 
 from fastpty.watch.live import Live
 from fastpty.watch.page import live_page, update
 
 __all__ = ["Server"]
 
-_HOSTS = frozenset({"127.0.0.1", "localhost"})
+_HOST = re.compile(r"(127\.0\.0\.1|localhost)(:\d+)?")
 """Names by which a browser on this machine, or at the other end of an SSH tunnel, may ask. A page
 of another site whose name was made to point here would ask by that name."""
 _POLICY = "img-src 'self' data:; style-src 'unsafe-inline'; connect-src 'self'; script-src"
@@ -40,6 +42,11 @@ class Server(ThreadingHTTPServer):
         self.live = live
         self.token = secrets.token_urlsafe(24)
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that goes away in the middle of an answer is no error."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
     @property
     def address(self) -> str:
         """Of the page."""
@@ -58,15 +65,13 @@ class _Handler(BaseHTTPRequestHandler):
         """Also whether there is an answer at all."""
         if not super().parse_request():
             return False
-        given = urlsplit(self.path).path.split("/")
-        token = given[1] if len(given) > 1 else ""
-        host = urlsplit(f"//{self.headers.get('Host', '')}").hostname
+        _, token, *asked = [*self.path.partition("?")[0].split("/"), ""]
         known = hmac.compare_digest(token.encode(), self.server.token.encode())
-        if host not in _HOSTS or not known:
+        if not known or not _HOST.fullmatch(self.headers.get("Host", "")):
             return self._refuse(403)
         if self.command not in ("GET", "HEAD"):
             return self._refuse(405)
-        self._asked = given[2:]
+        self._asked = asked[:-1]
         return True
 
     def do_GET(self) -> None:
