@@ -25,7 +25,17 @@ from fastpty.virtual import VirtualImages
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FiguresUnavailableError", "require_matplotlib", "save_figures", "write_figure"]
+__all__ = [
+    "OF_HISTORY",
+    "FiguresUnavailableError",
+    "figure_names",
+    "require_matplotlib",
+    "save_figures",
+    "write_figure",
+]
+
+OF_HISTORY = frozenset({"loss.png", "changes.png", "unknowns.png", "thickness.png"})
+"""Figures of the history alone, of which every iteration makes others."""
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +63,7 @@ def save_figures(
     *,
     virtual: VirtualImages | None = None,
     dpi: int = 200,
+    wanted: Callable[[str], bool] = lambda name: True,
 ) -> list[Path]:
     """Draw every figure that applies and write it to ``folder``, which is made if missing.
 
@@ -69,6 +80,7 @@ def save_figures(
     virtual : images of virtual detectors; without them, or without a raster, no ``virtual.png``.
     folder : where to write.
     dpi : pixels per inch; the figures are up to 7 inches wide.
+    wanted : whether to draw the figure of a name, all of them by default.
 
     Returns
     -------
@@ -80,7 +92,19 @@ def save_figures(
     OutputError : the folder cannot be written.
     """
     require_matplotlib()
-    return _write(Path(folder), _applicable(results, virtual), dpi)
+    figures = _applicable(results, virtual)
+    return _write(Path(folder), {name: figures[name] for name in figures if wanted(name)}, dpi)
+
+
+def figure_names(results: Results) -> list[str]:
+    """Of the figures that :func:`save_figures` draws without virtual detectors.
+
+    Raises
+    ------
+    FiguresUnavailableError : matplotlib is missing.
+    """
+    require_matplotlib()
+    return list(_applicable(results, None))
 
 
 def write_figure(

@@ -12,7 +12,7 @@ from fastpty.figures.unknowns import UNKNOWNS
 from fastpty.metrics import displacement
 from fastpty.report.labels import count, label, value_text
 from fastpty.report.markup import Html, element, facts, join
-from fastpty.report.pictures import Picture, figure, object_slices
+from fastpty.report.pictures import Picture, figure, object_modes, object_slices
 from fastpty.report.source import Source
 from fastpty.results import Results
 
@@ -155,12 +155,23 @@ def object_section(source: Source) -> Html:
     return join(
         [
             element("p", f"{text}."),
-            object_slices(results),
+            source.once("slices", lambda: _stacks(results)),
             element("div", shown(source, "phase_sum.png", "phase_slices.png"), class_="pair"),
             shown(source, "virtual.png"),
             shown(source, "depth_sections.png", "fourier.png"),
         ]
     )
+
+
+def _stacks(results: Results) -> Html:
+    """Phase and, if it is not 1 everywhere, amplitude of the slices; the modes, if several."""
+    stacks = [object_slices(results)]
+    if np.ptp(results.amplitude) > ROUNDING:
+        stacks.append(object_slices(results, "amplitude"))
+    parts = [element("div", join(stacks), class_="pair linked")]
+    if len(results.phase) > 1:
+        parts.append(object_modes(results))
+    return join(parts)
 
 
 def probe_section(source: Source) -> Html:
