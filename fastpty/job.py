@@ -97,6 +97,7 @@ def _with_absolute_paths(config: ReconConfig, folder: Path, from_file: bool) -> 
         "data.mask": config.data.mask,
         "scan.positions": config.scan.positions,
         "probe.start": config.probe.start,
+        "probe.vacuum": config.probe.vacuum,
         "object.tilts": config.object.tilts,
     }
     for number, step in enumerate(config.preprocess):

@@ -281,7 +281,7 @@ def test_figures_are_drawn_where_there_are_none(tmp_path: Path) -> None:
     results.snapshots = []
     page = read_page(make_run(tmp_path / "a", None, (), results=results))
     assert [image["section"] for image in page.images] == [
-        *("object", "object", "convergence", "probe", "positions")
+        *("object", "object", "object", "convergence", "probe", "positions")
     ]
     assert not list((tmp_path / "a" / "figures").iterdir())
 
