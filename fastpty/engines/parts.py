@@ -40,6 +40,10 @@ class Parts:
         parts: tuple[torch.Tensor, ...] = index.split(self.largest or len(index))
         return parts
 
+    def at_most(self, largest: int | None) -> None:
+        """Parts of that size, if they are not smaller already."""
+        self.largest = min((n for n in (largest, self.largest) if n is not None), default=None)
+
     def halve(self, size: int, batch: int, batches: int) -> bool:
         """After memory ran out in a batch of ``size`` patterns: smaller parts from now on.
 
