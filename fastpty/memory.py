@@ -3,7 +3,8 @@
 What is given up first costs least: patterns leave the device for the host's memory, and that for
 the disk; then waves are computed anew instead of kept; then batches go through in parts. None of
 these changes a step, and only the last its rounding. The size of the batches is the user's: it
-decides which steps are taken.
+decides which steps are taken. Batches of the PIEs do not go through in parts: their steps are no
+sums over patterns.
 """
 
 from __future__ import annotations
@@ -106,20 +107,28 @@ def plan_memory(
     available = None if free is None else (_less_reserve(free) or 0) + there + values
     available = _least(available, memory_limit(config))
 
-    def waves(part: int | None, limit: int | None) -> int:
+    batches = [
+        (stage.optimise, min(stage.optimise.batch_size, len(v)))
+        for stage, v in zip(stages, visited, strict=True)
+    ]
+
+    def waves(part: int | None, limit: int | None, only_divisible: bool = True) -> int:
         return max(
-            batch_memory(model, stage.optimise, min(stage.optimise.batch_size, len(v)), part, limit)
-            for stage, v in zip(stages, visited, strict=True)
+            (
+                batch_memory(model, optimise, batch, part, limit)
+                for optimise, batch in batches
+                if not (only_divisible and optimise.projects)
+            ),
+            default=0,
         )
 
-    largest = max(
-        min(stage.optimise.batch_size, len(v)) for stage, v in zip(stages, visited, strict=True)
-    )
     room = None if available is None else available - there - unknowns
     keeping = any(keeps_waves(model, stage.optimise) for stage in stages)
+    largest = max((batch for optimise, batch in batches if not optimise.projects), default=1)
     part, limit = _divided(waves, room, largest, keeping)
+    needed = waves(part, limit, only_divisible=False)
     place = "device" if patterns.on_device else str(patterns.on_disk or "host")
-    return MemoryPlan(there, place, waves(part, limit), unknowns, limit, part, available)
+    return MemoryPlan(there, place, needed, unknowns, limit, part, available)
 
 
 def _divided(

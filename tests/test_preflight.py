@@ -171,7 +171,7 @@ def test_too_little_memory(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "free_memory", lambda device: 1000)
     (warning,) = _warnings(preflight(tiny_run(tiny))).items()
     assert warning[0] == "memory"
-    assert re.fullmatch(r"only 0 MiB are free: take fewer modes, slices .*", warning[1])
+    assert re.fullmatch(r"only 0 MiB are free: lower optimise.batch_size, or .*", warning[1])
 
 
 # Peak memory of an iteration in a process of its own, over that of a small one.

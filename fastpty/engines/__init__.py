@@ -82,10 +82,10 @@ def batch_memory(
 
     Parameters
     ----------
-    part : patterns that go through at once; None: all of the batch.
+    part : patterns that go through at once; None: all of the batch, as always in a PIE.
     limit : bytes for the waves that are kept from forward to backward, where they need not be.
     """
-    at_once = min(batch, part or batch)
+    at_once = batch if optimise.projects else min(batch, part or batch)
     ny, nx = model.probe.shape[-2:]
     with limited_waves(limit):
         waves = (pie_wave_memory if optimise.projects else wave_memory)(model, at_once)
