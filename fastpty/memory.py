@@ -29,6 +29,8 @@ GIB = 2**30
 _RESERVE = 1 / 16
 # Of what a run may take, for patterns in the host's memory.
 _PATTERNS = 3 / 4
+# Of the least memory that a batch can do with: smaller parts only cost time.
+_NEAR = 1.1
 
 
 @dataclass(frozen=True)
@@ -134,13 +136,15 @@ def plan_memory(
 def _divided(
     waves: Callable[[int | None, int | None], int], room: int | None, largest: int, keeping: bool
 ) -> tuple[int | None, int | None]:
-    """(patterns at once, limit for kept waves) that fit into the room, or come nearest to it."""
+    """(patterns at once, limit for kept waves) that fit into the room, or come near to the least
+    that there can be."""
     if room is None or waves(None, None) <= room:
         return None, None
     least = 0 if keeping else None
     without = waves(None, least)
     if without <= room:
         return None, room - without
+    room = max(room, int(_NEAR * waves(1, least)))
     part = largest
     while part > 1 and waves(part, least) > room:
         part = (part + 1) // 2

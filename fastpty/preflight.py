@@ -319,7 +319,10 @@ def _memory(run: Reconstruction) -> Finding:
         f"and moments {_gib(plan.unknowns)}"
     )
     if not plan.fits:
-        warning = f"only {_gib(plan.available or 0)} are free: lower optimise.batch_size, or take fewer modes or slices"
+        warning = (
+            f"only {_gib(plan.available or 0)} are free: lower optimise.batch_size, or take fewer "
+            "modes or slices"
+        )
         return Finding("memory", text, warning)
     if part is not None:
         text += "; the steps are those of whole batches, a smaller optimise.batch_size is faster"

@@ -51,7 +51,7 @@ def test_where_there_is_plenty(tiny: Tiny) -> None:
 
 
 def test_a_reserve_is_left(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of what is free; patterns and unknowns are there already. A number is taken at its word."""
+    """Of what is free; patterns and unknowns are there already. A number is a bound."""
     run = tiny_run(tiny)
     values = sum(tensor.nbytes for tensor in run.model.unknowns.values())
     monkeypatch.setattr(memory, "free_memory", lambda device: 16 * GIB)
@@ -63,8 +63,7 @@ def test_a_reserve_is_left(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_waves_are_the_first_to_go(tiny: Tiny) -> None:
-    """Then parts, ever smaller ones; and when a single pattern is too much, that is what there
-    is."""
+    """Then parts, ever smaller ones, for as long as that makes a difference."""
     run = tiny_run(tiny)
     if not runs_fused(run.model):
         pytest.skip("without the native core waves are always kept")
