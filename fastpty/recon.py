@@ -314,7 +314,8 @@ class Reconstruction:
         """(measured, simulated) [B, Ny, Nx] in counts, zero frequency at N//2."""
         index = index.to(self.model.probe.device)
         patterns = self.measurements.patterns
-        simulated = simulate_patterns(self.model, index) / patterns.scale
+        parts = [simulate_patterns(self.model, part) for part in self.parts.of(index)]
+        simulated = torch.cat(parts) / patterns.scale
         pair = (patterns.counts(index), simulated)
         measured, simulated = (torch.fft.fftshift(p, dim=(1, 2)).cpu().numpy() for p in pair)
         return measured, simulated
@@ -324,6 +325,8 @@ class Reconstruction:
         to, and, where some are, those ``left_out``."""
         kinds = {"fitted": self.visited.index, "left_out": self.visited.left_out}
         size = self.stage.optimise.batch_size
+        if self.parts.largest is not None:
+            size = min(size, self.parts.largest)
         return {
             kind: pattern_agreement(self.model, self.measurements.patterns, index, size)
             for kind, index in kinds.items()

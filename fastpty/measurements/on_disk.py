@@ -50,6 +50,12 @@ class PatternFile:
         return self.shape[0]
 
     @property
+    def bits(self) -> torch.dtype:
+        """Of tensors that hold them: int16 for the bits of uint16."""
+        signed = np.dtype(np.int16) if self.dtype == np.uint16 else self.dtype
+        return torch.from_numpy(np.empty(0, signed)).dtype
+
+    @property
     def nbytes(self) -> int:
         return len(self) * self._bytes
 

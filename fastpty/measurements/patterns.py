@@ -64,9 +64,8 @@ class Patterns:
         self._unsigned16 = data.dtype == np.uint16
         # torch computes little with uint16: its bits travel as int16, set right in counts_of.
         bits = np.dtype(np.int16) if self._unsigned16 else data.dtype
-        self._frame = torch.from_numpy(np.empty((0, *data.shape[1:]), bits))
         self._data = data if isinstance(data, PatternFile) else torch.from_numpy(data.view(bits))
-        self.device = self._frame.device
+        self.device = torch.device("cpu")
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -126,7 +125,9 @@ class Patterns:
 
     def recorded_buffer(self, count: int, **where: Any) -> torch.Tensor:
         """Memory for so many recorded patterns, not initialised; ``where`` as in torch.empty."""
-        return torch.empty((count, *self._frame.shape[1:]), dtype=self._frame.dtype, **where)
+        data = self._data
+        kind = data.bits if isinstance(data, PatternFile) else data.dtype
+        return torch.empty((count, *data.shape[1:]), dtype=kind, **where)
 
     def counts_of(self, recorded: torch.Tensor) -> torch.Tensor:
         """Recorded patterns in counts, float32."""

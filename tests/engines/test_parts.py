@@ -9,14 +9,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
+from fastpty import agreement, recon
 from fastpty.checkpoint import read_checkpoint, write_checkpoint
 from fastpty.engines import Parts, is_out_of_memory, passes, pie
 from fastpty.engines.exit_waves import amplitude_ratio
 from fastpty.errors import MemoryShortageError
+from fastpty.forward import simulate_patterns
 from fastpty.observers import Checkpoints
 from fastpty.recon import Reconstruction
 from tests.recon_cases import Tiny, make_tiny, tiny_run
@@ -307,3 +310,23 @@ def test_memory_that_the_system_refuses(tiny: Tiny) -> None:
     assert shortages > 0
     assert none == 0
     assert short == pytest.approx(whole, rel=tolerance("chain", torch.float32)["rtol"])
+
+
+def test_snapshots_and_agreement_go_in_parts(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is looked at between the iterations needs no more memory than they do."""
+    whole, parted = (with_contrast(tiny_run(tiny)) for _ in range(2))
+    parted.parts.largest = 3
+    expected = whole.snapshot(), whole.results().r_factor
+    seen: list[int] = []
+
+    def counted(model: Any, index: torch.Tensor) -> torch.Tensor:
+        seen.append(len(index))
+        return simulate_patterns(model, index)
+
+    for module in (recon, agreement):
+        monkeypatch.setattr(module, "simulate_patterns", counted)
+    found = parted.snapshot(), parted.results().r_factor
+    assert max(seen) == 3
+    limits = tolerance("chain", torch.float32, scale=float(expected[0].simulated.max()))
+    np.testing.assert_allclose(found[0].simulated, expected[0].simulated, **limits)
+    assert found[1] == pytest.approx(expected[1], rel=limits["rtol"])
