@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 
 import torch
@@ -79,7 +78,6 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def free_memory() -> None:
     """Give back what is kept for later, on the host and on all devices."""
-    gc.collect()
     free_idle_waves()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
