@@ -26,7 +26,7 @@ from fastpty.heap import keep_freed_memory
 from fastpty.io import RawScan
 from fastpty.measurements.views import measured_views
 from fastpty.metrics import displacement
-from fastpty.observers import Checkpoints, Interrupt, ProgressDisplay
+from fastpty.observers import Checkpoints, Interrupt, ProgressDisplay, ProgressFiles
 from fastpty.preflight import Finding, preflight
 from fastpty.quality import quality_of, quality_table
 from fastpty.recon import Observer, Reconstruction
@@ -96,6 +96,7 @@ def _with_absolute_paths(config: ReconConfig, folder: Path, from_file: bool) -> 
         "data.mask": config.data.mask,
         "scan.positions": config.scan.positions,
         "probe.start": config.probe.start,
+        "probe.vacuum": config.probe.vacuum,
         "object.tilts": config.object.tilts,
     }
     for number, step in enumerate(config.preprocess):
@@ -146,16 +147,19 @@ def run_job(
         read_checkpoint(run, output / CHECKPOINT_NAME)
     findings = say_what_comes(run, console)
     _prepare(output, run.config)
-    watch_over(run, console, [Checkpoints(output, console), *observers])
-    results = run.results()
-    summary = _summary(run, results, output)
-    summary["preflight"] = [asdict(finding) for finding in findings]
-    if truth is not None:
-        _add_truth(summary, run, results, truth, console)
-    virtual = measured_views(run.measurements, config.output.virtual)
-    if virtual is not None:
-        summary["virtual"] = phase_beside(virtual, results)
-    _write(results, summary, output)
+    checks = [asdict(finding) for finding in findings]
+    with ProgressFiles(output, checks) as progress:
+        live = [progress] if config.output.progress else []
+        watch_over(run, console, [Checkpoints(output, console), *live, *observers])
+        results = run.results()
+        summary = _summary(run, results, output)
+        summary["preflight"] = checks
+        if truth is not None:
+            _add_truth(summary, run, results, truth, console)
+        virtual = measured_views(run.measurements, config.output.virtual)
+        if virtual is not None:
+            summary["virtual"] = phase_beside(virtual, results)
+        _write(results, summary, output)
     if config.output.figures:
         _draw(results, virtual, output / "figures", console)
     if config.output.tiff is not None:

@@ -333,8 +333,13 @@ class Reconstruction:
             if len(index)
         }
 
-    def results(self) -> Results:
-        """The state as numpy arrays, the probe in sqrt(counts)."""
+    def results(self, *, agreement: bool = True) -> Results:
+        """The state as numpy arrays, the probe in sqrt(counts).
+
+        Parameters
+        ----------
+        agreement : with the patterns, which a pass over all of them has to find.
+        """
         model = self.model
         counts = self.measurements.patterns.scale**-0.5
 
@@ -342,7 +347,7 @@ class Reconstruction:
             return None if tensor is None else tensor.detach().cpu().numpy()
 
         tilt = array(model.tilt)
-        agreement = self.agreement()
+        found = self.agreement() if agreement else {}
         return Results(
             amplitude=model.amplitude.detach().cpu().numpy(),
             phase=model.phase.detach().cpu().numpy(),
@@ -359,8 +364,8 @@ class Reconstruction:
             history=self.history,
             snapshots=self.snapshots,
             config=self.config.model_dump(mode="json"),
-            r_factor=agreement["fitted"].r_factor,
-            agreement={kind: asdict(found) for kind, found in agreement.items()},
+            r_factor=found["fitted"].r_factor if found else None,
+            agreement={kind: asdict(numbers) for kind, numbers in found.items()},
             seed=self.config.seed,
             device=str(model.probe.device),
         )

@@ -134,7 +134,7 @@ def _load_positions(config: ReconConfig, recording: Recording, folder: Path) -> 
         positions = _raster(section.step, recording.scan)
     else:
         raise ConfigError("scan", "has neither step nor positions.", "Give one of them.")
-    return rotate_positions(positions, section.rotation_deg, section.affine)
+    return rotate_positions(positions, section.rotation_deg, section.matrix)
 
 
 def listed_positions(

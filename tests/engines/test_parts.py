@@ -156,6 +156,27 @@ def test_in_a_backward(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, together: in
     assert_same(short, whole)
 
 
+def test_while_patterns_are_fetched(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step of the batch before is not taken twice."""
+    changes = {"optimise": {**SGD, "iterations": 2}}
+    whole, short = (with_contrast(tiny_run(tiny, **changes)) for _ in range(2))
+    whole.run()
+    patterns = short.measurements.patterns
+    recorded, calls = patterns.recorded, []
+
+    def scarce(index: torch.Tensor) -> torch.Tensor:
+        calls.append(index)
+        if len(calls) == 3:
+            raise MemoryError
+        return recorded(index)
+
+    monkeypatch.setattr(patterns, "recorded", scarce)
+    short.run()
+    assert short.parts.largest == 4
+    assert "in batch 3 of 4 of iteration 1" in short.parts.shortages[0]
+    assert_same(short, whole)
+
+
 def test_graphs_are_dropped(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     """They hold memory, and were recorded of whole batches."""
     changes = {"optimise": {**SGD, "iterations": 4}}
