@@ -158,7 +158,7 @@ def test_in_a_backward(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, together: in
 
 def test_while_patterns_are_fetched(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     """The step of the batch before is not taken twice."""
-    changes = {"optimise": {**SGD, "iterations": 2}}
+    changes = {"optimise": {**SGD, "iterations": 2}, "output": {"snapshots": []}}
     whole, short = (with_contrast(tiny_run(tiny, **changes)) for _ in range(2))
     whole.run()
     patterns = short.measurements.patterns
