@@ -24,7 +24,6 @@ from fastpty.export import check_tifffile, write_tables, write_tiffs
 from fastpty.figures import save_figures
 from fastpty.heap import keep_freed_memory
 from fastpty.io import RawScan
-from fastpty.measurements import load_measurements
 from fastpty.measurements.views import measured_views
 from fastpty.metrics import displacement
 from fastpty.observers import Checkpoints, Interrupt, ProgressDisplay, ProgressFiles
@@ -62,7 +61,7 @@ class JobReport:
 
 
 def set_up(
-    config: ReconConfig, folder: Path, scan: RawScan | None = None
+    config: ReconConfig, folder: Path, scan: RawScan | None = None, scratch: Path | None = None
 ) -> tuple[Reconstruction, Truth | None]:
     """Read everything that the config names. Its paths become absolute: a copy of it, in
     whatever folder, then means the same.
@@ -71,6 +70,7 @@ def set_up(
     ----------
     folder : relative paths in the config start here.
     scan : the recorded patterns, where they are not those of ``data.path``.
+    scratch : folder for patterns that do not fit into memory; None: the system's.
 
     Raises
     ------
@@ -80,8 +80,7 @@ def set_up(
         check_tifffile("output.tiff")  # now, not after hours of work
     config = _with_absolute_paths(config, folder, scan is None)
     keep_freed_memory()
-    measurements = None if scan is None else load_measurements(config, folder, scan)
-    run = Reconstruction.from_config(config, folder, measurements)
+    run = Reconstruction.from_config(config, folder, scan=scan, scratch=scratch)
     if config.truth is None:
         return run, None
     return run, read_truth(Path(config.truth), run.measurements)
@@ -108,6 +107,8 @@ def _with_absolute_paths(config: ReconConfig, folder: Path, from_file: bool) -> 
             section.path = absolute(f"{name}.path", section.path)
     if config.start is not None:
         config.start.file = absolute("start.file", config.start.file)
+    if config.data.scratch is not None:
+        config.data.scratch = absolute("data.scratch", config.data.scratch)
     if config.truth is not None:
         config.truth = absolute("truth", config.truth)
     return config
@@ -141,7 +142,7 @@ def run_job(
     """
     if not resume and not overwrite:
         refuse_overwriting(output)
-    run, truth = set_up(config, folder, scan)
+    run, truth = set_up(config, folder, scan, output)
     if resume:
         read_checkpoint(run, output / CHECKPOINT_NAME)
     findings = say_what_comes(run, console)
@@ -279,6 +280,12 @@ def _summary(run: Reconstruction, results: Results, output: Path) -> dict[str, A
         "seconds": sum(seconds),
         "seconds_per_iteration": float(np.median(seconds)) if seconds else None,
         "displacement_px": moved._asdict(),
+        "memory": {
+            **asdict(run.memory),
+            "total": run.memory.total,
+            "part": run.parts.largest,
+            "shortages": run.parts.shortages,
+        },
         "unknowns": {k: v[-1] for k, v in results.history.unknowns.items()},
         "aberrations_A": results.aberrations,
     }

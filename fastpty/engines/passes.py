@@ -124,10 +124,9 @@ class Passes:
         on_host = self.model.probe.device.type == "cpu"
         table, number, finished = None, 0, False
         while not finished:
-            begin = number // together * together
+            number = number // together * together
             try:
-                batches = self._source.batches(order[begin * self._size :], self._size)
-                for number, batch in enumerate(batches, begin):
+                for batch in self._source.batches(order[number * self._size :], self._size):
                     turn = self._turn(free, number, len(order), together)
                     row = self._row(turn, batch, number, len(sizes))
                     if table is None:
@@ -135,6 +134,7 @@ class Passes:
                     table[number] = row
                     if on_host:
                         self._refuse_row(row, number, len(sizes), free)
+                    number += 1  # before the next one is asked for, which takes memory too
                 finished = True
             except (RuntimeError, MemoryError) as error:
                 if not (is_out_of_memory(error) and self._divisible) or self._moving:
