@@ -9,6 +9,7 @@ from fastpty.config.plan import Stage
 from fastpty.engines.engine import Engine, IterationReport
 from fastpty.engines.gradient import GradientEngine
 from fastpty.engines.lbfgs import LBFGSEngine, pairs_kept
+from fastpty.engines.lsqml import LsqmlEngine
 from fastpty.engines.passes import NotFiniteError
 from fastpty.engines.pie import PieEngine, pie_state_copies, pie_wave_memory
 from fastpty.forward import wave_memory
@@ -20,6 +21,7 @@ __all__ = [
     "GradientEngine",
     "IterationReport",
     "LBFGSEngine",
+    "LsqmlEngine",
     "NotFiniteError",
     "PieEngine",
     "batch_memory",
@@ -39,7 +41,9 @@ def make_engine(
 ) -> Engine:
     """The engine of a stage; parameters as in :class:`Engine`."""
     kind: type[Engine] = GradientEngine
-    if stage.optimise.projects:
+    if stage.optimise.engine == "lsqml":
+        kind = LsqmlEngine
+    elif stage.optimise.projects:
         kind = PieEngine
     elif stage.optimise.optimiser.name == FULL_BATCH:
         kind = LBFGSEngine

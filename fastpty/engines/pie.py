@@ -27,12 +27,12 @@ from fastpty.loss import total_loss
 from fastpty.measurements import Patterns
 from fastpty.model import Model
 
-__all__ = ["PieEngine", "pie_state_copies", "pie_wave_memory"]
+__all__ = ["OBJECT", "PieEngine", "PiePasses", "pie_state_copies", "pie_wave_memory"]
 
 # px. Beyond it the waves are no longer linear in the shift.
 LONGEST_STEP = 1.0
 
-_OBJECT = ("amplitude", "phase")
+OBJECT = ("amplitude", "phase")
 
 
 class PieEngine(Engine):
@@ -43,16 +43,19 @@ class PieEngine(Engine):
     ``phi' = phi + arg(O' exp(-i phi))``, so that it needs no unwrapping.
     """
 
-    _passes: _PiePasses
+    _passes: PiePasses
 
     def _set_up(self, stage: Stage) -> None:
-        self._settings = stage.optimise.pie.settings(stage.optimise.engine)
+        self._settings = self._settings_of(stage)
         self._velocity: dict[str, torch.Tensor] = {}
         super()._set_up(stage)
 
+    def _settings_of(self, stage: Stage) -> PieSettings:
+        return stage.optimise.pie.settings(stage.optimise.engine)
+
     def _make_passes(self, loss: LossConfig) -> Passes:
         config = self._config
-        return _PiePasses(
+        return PiePasses(
             self.model,
             self.patterns,
             loss,
@@ -114,7 +117,7 @@ class PieEngine(Engine):
             self._velocity.update(state["velocity"])
 
 
-class _PiePasses(Passes):
+class PiePasses(Passes):
     """Passes in which each batch is an update.
 
     Parameters
@@ -165,11 +168,10 @@ class _PiePasses(Passes):
         intensity = waves.intensity()
         loss, terms = total_loss(self._loss, model, index, intensity, measured, self.patterns.mask)
         self._terms = list(terms)
-        change = waves.change(amplitude_ratio(intensity, measured, self.patterns.mask))
-        of_object, of_probe = waves.updates(change, self._rule_object, self._rule_wave)
-        if any(name in turn.free for name in _OBJECT):
+        of_object, of_probe = self._updates(waves, intensity, measured, turn.free)
+        if of_object is not None:
             obj += of_object
-        if "probe" in turn.free:
+        if of_probe is not None:
             model.probe += of_probe
         if "positions" in turn.free:
             step = waves.position_steps(intensity, measured, self.patterns.mask)
@@ -177,6 +179,21 @@ class _PiePasses(Passes):
             model.shift[index] += step
         self._move_on(len(index), turn.free)
         return torch.cat([values, torch.stack([loss, *terms.values()])])
+
+    def _updates(
+        self,
+        waves: ExitWaves,
+        intensity: torch.Tensor,
+        measured: torch.Tensor,
+        free: tuple[str, ...],
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """(of the object [No, Nz, Y, X], of the probe [M, Ny, Nx]); None where it is fixed."""
+        ratio = amplitude_ratio(intensity, measured, self.patterns.mask)
+        of_object, of_probe = waves.updates(ratio, self._rule_object, self._rule_wave)
+        return (
+            of_object if any(name in free for name in OBJECT) else None,
+            of_probe if "probe" in free else None,
+        )
 
     def _field(self, corner: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(its first pixel, the part of the object that a batch can see).
@@ -208,7 +225,7 @@ class _PiePasses(Passes):
             "probe": self._settings.probe_momentum,
         }
         for name, tensor in self._carried().items():
-            moving = name in free or (name == "object" and any(n in free for n in _OBJECT))
+            moving = name in free or (name == "object" and any(n in free for n in OBJECT))
             if not moving:
                 continue
             velocity = self._velocity.setdefault(name, torch.zeros_like(tensor))
