@@ -38,7 +38,7 @@ def time_ptychi(case: Case, clock: Clock) -> None:
 
 def options(case: Case, epochs: int) -> Any:
     """pty-chi's settings, from fastpty's model; its steps are its defaults."""
-    import ptychi.api as api
+    from ptychi import api
 
     model = case.run().model
     assert model.pixel_size is not None and model.wavelength is not None

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 import torch
 
-from fastpty.engines.slice_waves import FLOOR, Products, SliceWaves, denominator, largest
+from fastpty.engines.slice_waves import FLOOR, Products, SliceWaves, denominator, largest, power_of
 from fastpty.forward import illumination
 from fastpty.model import Model
 from fastpty.ops import NativeWaves, probe_shift, products_are_native, slice_transmit
@@ -180,7 +180,7 @@ class ExitWaves:
 
     def transmitted(self) -> torch.Tensor:
         """[Ny, Nx] sum_jn w |O_0|^2 in the windows."""
-        power = self.weighted(self.first_slice.abs().square())
+        power = self.weighted(power_of(self.first_slice))
         return self.windows(power.to(torch.complex64)).real.sum((0, 1))
 
     @property

@@ -43,14 +43,14 @@ from fastpty.config.plan import Stage
 from fastpty.engines.exit_waves import ExitWaves, amplitude_ratio
 from fastpty.engines.passes import Passes
 from fastpty.engines.pie import OBJECT, PieEngine, PiePasses
-from fastpty.engines.slice_waves import Products, largest
+from fastpty.engines.slice_waves import Products, largest, power_of
 from fastpty.measurements import Patterns
 from fastpty.model import Model
 
 __all__ = ["LsqmlEngine", "poisson_step", "solve_steps"]
 
-# Halvings of an interval, or better, in the search for the step along the Poisson likelihood.
-_SEARCHES = 8
+# Newton's steps in the search for the one along the Poisson likelihood.
+_SEARCHES = 3
 
 
 class LsqmlEngine(PieEngine):
@@ -146,8 +146,9 @@ def poisson_step(
         L' / 2  = sum_k e (M / (1 - xi e) - I (1 - xi e))
         L'' / 2 = sum_k e^2 (M / (1 - xi e)^2 + I)
 
-    It is convex, falls at 0 and does not at 1, near a solution it is least at 1/2; found by
-    Newton's steps, which are halvings of the interval where they leave it.
+    It is convex, and falls at 0. A pixel by itself wants 1 / (1 + sqrt(M / I)), near a solution
+    1/2; from their mean, weighted by e^2 I, by Newton's steps on xi L', to which single bright
+    pixels add little more than a constant; they are halvings of the interval where they leave it.
 
     Parameters
     ----------
@@ -155,7 +156,9 @@ def poisson_step(
     excess : [B, Ny, Nx] e; 0 where a pixel is bad.
     """
     low, high = intensity.new_zeros(len(intensity)), intensity.new_ones(len(intensity))
-    step = (low + high) / 2
+    weight = excess.square().mul_(intensity)
+    total = _sum(weight).clamp(min=torch.finfo(weight.dtype).tiny)
+    step = _sum(weight / (1 + (measured / intensity).sqrt())) / total
     for _ in range(_SEARCHES):
         # At most 1: where M is 0, that pixel is dark after a whole step.
         left = (1 - step[:, None, None] * excess).clamp_(min=1e-6)
@@ -163,8 +166,8 @@ def poisson_step(
         slope = (excess * (counts - intensity * left)).sum(-1).sum(-1)
         bend = (excess.square() * (counts / left + intensity)).sum(-1).sum(-1)
         low, high = torch.where(slope < 0, step, low), torch.where(slope < 0, high, step)
-        tried = step - slope / bend.clamp(min=torch.finfo(bend.dtype).tiny)
-        inside = (tried > low) & (tried < high)
+        tried = step - step * slope / (slope + step * bend)
+        inside = (tried >= low) & (tried <= high)
         step = torch.where(inside, tried, (low + high) / 2)
     return step
 
@@ -196,21 +199,16 @@ def step_lengths(
         oo = ask_o = op = pp = ask_p = none
         if of_object is not None and found.product is not None:
             window = waves.windows(of_object[:, z])
-            power = waves.weighted(found.power[:, :, z])
-            oo = _sum(window.abs().square() * power)
+            oo = _sum(power_of(window).mul_(waves.weighted(found.power[:, :, z])))
             ask_o = _real_sum(window, found.product[:, :, z])
         if z == 0 and of_probe is not None and found.asked is not None:
             there = waves.windows(waves.first_slice)
             lit = waves.lit_by(of_probe)
-            pp = _sum(
-                waves.weighted(there.abs().square()).sum(1)
-                * torch.view_as_real(lit).square().sum(-1).sum(1)
-            )
+            pp = _sum(waves.weighted(power_of(there)).sum(1) * power_of(lit).sum(1))
             ask_p = _real_sum(lit, found.asked)
             if of_object is not None and found.entrance is not None:
-                both = (found.entrance.conj() * lit).sum(1)
-                across = waves.weighted(window.conj() * there).sum(1)
-                op = _sum((across * both).real)
+                across = waves.weighted(there.conj() * window).sum(1)
+                op = _real_sum(across, (found.entrance.conj() * lit).sum(1))
             a, b = solve_steps(oo, op, pp, ask_o, ask_p, damping)
         else:
             a, _ = solve_steps(oo, none, none, ask_o, none, damping)
@@ -250,4 +248,6 @@ def _sum(values: torch.Tensor) -> torch.Tensor:
 
 def _real_sum(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """[B] Re sum conj(a) b of complex [B, ..., Ny, Nx]."""
-    return _sum((torch.view_as_real(a) * torch.view_as_real(b)).sum(-1))
+    # Real and imaginary parts as one row: a sum over pairs is slow.
+    left, right = (torch.view_as_real(part).flatten(-2) for part in (a, b))
+    return _sum(left * right)

@@ -14,7 +14,7 @@ import torch
 from fastpty.model import Model
 from fastpty.ops import fresnel_propagate, probe_shift, slice_transmit
 
-__all__ = ["FLOOR", "Products", "SliceWaves", "denominator", "largest"]
+__all__ = ["FLOOR", "Products", "SliceWaves", "denominator", "largest", "power_of"]
 
 # Added to intensities, as in the loss: 1 is the brightest pixel of the mean pattern.
 FLOOR = 1e-10
@@ -23,6 +23,11 @@ FLOOR = 1e-10
 def denominator(power: torch.Tensor, share: float) -> torch.Tensor:
     """``(1 - c) q + c max(q)`` of q [..., Ny, Nx], the maximum over the last two axes."""
     return (1 - share) * power + share * largest(power)
+
+
+def power_of(wave: torch.Tensor) -> torch.Tensor:
+    """``|psi|^2``."""
+    return wave.real.square().addcmul_(wave.imag, wave.imag)
 
 
 def largest(power: torch.Tensor) -> torch.Tensor:
@@ -112,8 +117,7 @@ class SliceWaves:
     def intensity(self) -> torch.Tensor:
         """[B, Ny, Nx] at the detector, corner order."""
         spectrum = self._spectrum
-        power = spectrum.real.square() + spectrum.imag.square()
-        found: torch.Tensor = self._weighted(power).sum((1, 2))
+        found: torch.Tensor = self._weighted(power_of(spectrum)).sum((1, 2))
         return found
 
     def change(self, ratio: torch.Tensor) -> torch.Tensor:
@@ -137,7 +141,7 @@ class SliceWaves:
             incident = part.incident.detach()
             incident = incident if incident.ndim == 5 else incident[:, :, None]
             products.append((change * incident.conj()).sum(1))
-            power = (incident.real.square() + incident.imag.square()).sum(1)
+            power = power_of(incident).sum(1)
             powers.append(power.expand(products[-1].shape))
             if z == 0:
                 break
@@ -173,7 +177,7 @@ class SliceWaves:
 
     def _transmitted(self, part: _Slice) -> torch.Tensor:
         """[B, 1, No, Ny, Nx] |O|^2 in the windows."""
-        power = part.obj.detach().abs().square().to(part.obj.dtype)
+        power = power_of(part.obj.detach()).to(part.obj.dtype)
         one = part.incident.detach().new_ones(len(part.incident), 1, *part.incident.shape[-2:])
         return slice_transmit(one, power, self._corner).real
 
