@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from fastpty.config.base import Iteration, Section, refuse
 from fastpty.config.lsqml import LsqmlConfig
 from fastpty.config.optimisers import OptimiserName, option_faults, options_of
-from fastpty.config.pie import PROJECTING, EngineName, PieConfig, fields_of
+from fastpty.config.pie import PROJECTING, EngineName, PieConfig, PieSettings, fields_of
 from fastpty.config.schedule import ScheduleConfig
 
 __all__ = [
@@ -179,13 +179,14 @@ class OptimiseConfig(Section):
         """Whether an unknown moves at any time."""
         if self.engine == "pie" and name == "probe":
             return False
-        if self.projects and name == "positions" and self._steps.position_step == 0:
+        if self.projects and name == "positions" and self.steps.position_step == 0:
             return False
         return self.parameter(name).lr > 0
 
     @property
-    def _steps(self) -> PieConfig | LsqmlConfig:
-        return self.lsqml if self.engine == "lsqml" else self.pie
+    def steps(self) -> PieSettings:
+        """Of an engine that projects, by its own section."""
+        return self.lsqml.settings if self.engine == "lsqml" else self.pie.settings(self.engine)
 
     def options_for(self, name: str) -> dict[str, Any]:
         """The optimiser's options for an unknown: its own go before those for all."""

@@ -53,7 +53,7 @@ def make_engine(
 def state_copies(optimise: OptimiseConfig) -> int:
     """How many times the memory of the unknowns an engine needs for itself."""
     if optimise.projects:
-        return pie_state_copies(optimise.engine)
+        return pie_state_copies(optimise)
     if optimise.optimiser.name == FULL_BATCH:
         # Two for each pair; then the point, where the step began, the step, its direction, and
         # three gradients of the line search.

@@ -39,7 +39,6 @@ import torch
 from fastpty.config.loss import LossConfig
 from fastpty.config.lsqml import LsqmlConfig
 from fastpty.config.pie import PieSettings
-from fastpty.config.plan import Stage
 from fastpty.engines.exit_waves import ExitWaves, amplitude_ratio
 from fastpty.engines.passes import Passes
 from fastpty.engines.pie import OBJECT, PieEngine, PiePasses
@@ -55,9 +54,6 @@ _SEARCHES = 3
 
 class LsqmlEngine(PieEngine):
     """LSQ-ML; what is between the batches is as with the PIEs."""
-
-    def _settings_of(self, stage: Stage) -> PieSettings:
-        return stage.optimise.lsqml.settings
 
     def _make_passes(self, loss: LossConfig) -> Passes:
         config = self._config

@@ -18,14 +18,17 @@ import numpy as np
 import torch
 
 from fastpty.config.loss import LossConfig
+from fastpty.config.optimise import OptimiseConfig
 from fastpty.config.pie import PieSettings
 from fastpty.config.plan import Stage
 from fastpty.engines.engine import Engine, IterationReport
 from fastpty.engines.exit_waves import ExitWaves, Rule, amplitude_ratio
 from fastpty.engines.passes import Passes, Turn, sums
+from fastpty.forward import wave_memory
 from fastpty.loss import total_loss
 from fastpty.measurements import Patterns
 from fastpty.model import Model
+from fastpty.ops import products_are_native
 
 __all__ = ["OBJECT", "PieEngine", "PiePasses", "pie_state_copies", "pie_wave_memory"]
 
@@ -46,12 +49,9 @@ class PieEngine(Engine):
     _passes: PiePasses
 
     def _set_up(self, stage: Stage) -> None:
-        self._settings = self._settings_of(stage)
+        self._settings = stage.optimise.steps
         self._velocity: dict[str, torch.Tensor] = {}
         super()._set_up(stage)
-
-    def _settings_of(self, stage: Stage) -> PieSettings:
-        return stage.optimise.pie.settings(stage.optimise.engine)
 
     def _make_passes(self, loss: LossConfig) -> Passes:
         config = self._config
@@ -234,16 +234,22 @@ class PiePasses(Passes):
             self._anchors[name].copy_(tensor)
 
 
-def pie_state_copies(engine: str) -> int:
+def pie_state_copies(optimise: OptimiseConfig) -> int:
     """How many times the memory of the unknowns the engine needs for itself: the complex object,
     and for momentum where it was and its velocity."""
-    return 3 if engine == "mpie" else 1
+    return 3 if optimise.steps.momentum_every else 1
 
 
 def pie_wave_memory(model: Model, batch: int) -> int:
     """Bytes of the waves of a batch, estimated."""
     object_modes, slices = model.phase.shape[:2]
     points = 1 if model.source is None else len(model.source[1])
+    waves = batch * points * model.probe.nbytes
+    if products_are_native(model.probe):
+        # What each position's windows are to change by, how they are lit, and work on either; and
+        # waves at the entrance.
+        windows = 7 * batch * object_modes * slices * model.probe[0].numel() * 4
+        return wave_memory(model, batch) + windows + 4 * waves
     # Incident and exit wave of each slice; on the way back the change, its product with the
     # object, what is propagated of it, and the transforms' work space.
-    return (2 * slices + 6) * batch * object_modes * points * model.probe.nbytes
+    return (2 * slices + 6) * object_modes * waves
