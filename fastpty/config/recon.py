@@ -91,6 +91,11 @@ class ReconConfig(Section):
         for name in ("beam", "calibration", "truth"):
             if getattr(self, name) is not None:
                 raise ValueError(f"{name} has no meaning with units: pixel; remove it")
+        if self.probe.vacuum is not None:
+            raise ValueError(
+                "probe.vacuum has no meaning with units: pixel (there is no beam section, whose "
+                "aberrations are the phase); use probe.start"
+            )
         taken = self.start is not None and "probe" in self.start.take
         if self.probe.start is None and not taken:
             raise ValueError(

@@ -10,6 +10,7 @@ from fastpty.engines.engine import Engine, IterationReport
 from fastpty.engines.gradient import GradientEngine
 from fastpty.engines.lbfgs import LBFGSEngine, pairs_kept
 from fastpty.engines.lsqml import LsqmlEngine
+from fastpty.engines.parts import Parts, is_out_of_memory
 from fastpty.engines.passes import NotFiniteError
 from fastpty.engines.pie import PieEngine, pie_state_copies, pie_wave_memory
 from fastpty.forward import wave_memory
@@ -23,8 +24,10 @@ __all__ = [
     "LBFGSEngine",
     "LsqmlEngine",
     "NotFiniteError",
+    "Parts",
     "PieEngine",
     "batch_memory",
+    "is_out_of_memory",
     "make_engine",
     "state_copies",
 ]
@@ -38,6 +41,7 @@ def make_engine(
     seed: int,
     before: int = 0,
     losses: Sequence[float] = (),
+    parts: Parts | None = None,
 ) -> Engine:
     """The engine of a stage; parameters as in :class:`Engine`."""
     kind: type[Engine] = GradientEngine
@@ -47,7 +51,7 @@ def make_engine(
         kind = PieEngine
     elif stage.optimise.optimiser.name == FULL_BATCH:
         kind = LBFGSEngine
-    return kind(model, patterns, stage, visited, seed, before, losses)
+    return kind(model, patterns, stage, visited, seed, before, losses, parts)
 
 
 def state_copies(optimise: OptimiseConfig) -> int:

@@ -40,6 +40,7 @@ from fastpty.config.loss import LossConfig
 from fastpty.config.lsqml import LsqmlConfig
 from fastpty.config.pie import PieSettings
 from fastpty.engines.exit_waves import ExitWaves, amplitude_ratio
+from fastpty.engines.parts import Parts
 from fastpty.engines.passes import Passes
 from fastpty.engines.pie import OBJECT, PieEngine, PiePasses
 from fastpty.engines.slice_waves import Products, largest, power_of
@@ -62,6 +63,7 @@ class LsqmlEngine(PieEngine):
             self.patterns,
             loss,
             config.batch_size,
+            self._parts,
             config.engine,
             self._settings,
             self._velocity,
@@ -83,12 +85,13 @@ class LsqmlPasses(PiePasses):
         patterns: Patterns,
         loss: LossConfig,
         size: int,
+        parts: Parts,
         engine: str,
         settings: PieSettings,
         velocity: dict[str, torch.Tensor],
         config: LsqmlConfig,
     ) -> None:
-        super().__init__(model, patterns, loss, size, engine, settings, velocity)
+        super().__init__(model, patterns, loss, size, parts, engine, settings, velocity)
         self._config = config
 
     def _updates(

@@ -23,6 +23,7 @@ from fastpty.config.pie import PieSettings
 from fastpty.config.plan import Stage
 from fastpty.engines.engine import Engine, IterationReport
 from fastpty.engines.exit_waves import ExitWaves, Rule, amplitude_ratio
+from fastpty.engines.parts import Parts
 from fastpty.engines.passes import Passes, Turn, sums
 from fastpty.forward import wave_memory
 from fastpty.loss import total_loss
@@ -60,6 +61,7 @@ class PieEngine(Engine):
             self.patterns,
             loss,
             config.batch_size,
+            self._parts,
             config.engine,
             self._settings,
             self._velocity,
@@ -126,17 +128,21 @@ class PiePasses(Passes):
     velocity : of object and probe, in the engine's keeping.
     """
 
+    # Its steps are not sums over patterns.
+    _divisible = False
+
     def __init__(
         self,
         model: Model,
         patterns: Patterns,
         loss: LossConfig,
         size: int,
+        parts: Parts,
         engine: str,
         settings: PieSettings,
         velocity: dict[str, torch.Tensor],
     ) -> None:
-        super().__init__(model, patterns, loss, size)
+        super().__init__(model, patterns, loss, size, parts)
         self._settings = settings
         self._velocity = velocity
         self._rule_object = Rule(settings.object_step, settings.object_share, engine == "pie")

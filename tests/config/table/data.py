@@ -30,6 +30,11 @@ def calibrated(value: Any, **base: Any) -> Change:
     return Change(value, "start", {"calibration": {"pixel_size": None, **base}})
 
 
+def parts(value: float) -> Change:
+    """Of the named parts of the scan's matrix."""
+    return Change(value, "positions", {"scan": {"affine_parts": {}}})
+
+
 DATA: dict[str, Entry] = {
     "units": Change(
         "pixel",
@@ -99,6 +104,11 @@ DATA: dict[str, Entry] = {
             "step": Change(1.05, "positions"),
             "rotation_deg": Change(1.0, "positions"),
             "affine": Change([[1.0, 0.02], [0.0, 1.0]], "positions"),
+            "affine_parts": Change({"shear_deg": 1.0}, "positions"),
+            "affine_parts.scale": parts(1.02),
+            "affine_parts.asymmetry": parts(0.02),
+            "affine_parts.rotation_deg": parts(1.0),
+            "affine_parts.shear_deg": parts(1.0),
             "jitter_px": Change(0.1, "positions"),
             "positions": Change(
                 {**LISTED, "dataset": "positions_2"}, "positions", also={"scan": {"step": None}}
