@@ -158,16 +158,25 @@ class ReconConfig(Section):
                     f"{start} knows no detector.blur, behind which waves have no moduli; set it to "
                     "0, or use engine: gradient"
                 )
-            gaussian = stage.loss.gaussian
-            if gaussian is None or gaussian.power != 0.5:
+            gaussian, poisson = stage.loss.gaussian, stage.loss.poisson
+            fits = "amplitudes"
+            if stage.optimise.engine == "lsqml" and gaussian is None and poisson is not None:
+                fits = "counts"
+                if poisson.power != 1:
+                    raise ValueError(
+                        f"{start} fits counts, whose misfit is {stage.field}loss.poisson with "
+                        "power: 1; use that, or engine: gradient"
+                    )
+            elif gaussian is None or gaussian.power != 0.5:
                 raise ValueError(
                     f"{start} fits amplitudes, whose misfit is {stage.field}loss.gaussian with "
                     "power: 0.5; switch that on, or use engine: gradient"
                 )
             for name in type(stage.loss).model_fields:
-                if name != "gaussian" and getattr(stage.loss, name) is not None:
+                used = "poisson" if fits == "counts" else "gaussian"
+                if name != used and getattr(stage.loss, name) is not None:
                     raise ValueError(
-                        f"{stage.field}loss.{name} would do nothing: {start} fits amplitudes; "
+                        f"{stage.field}loss.{name} would do nothing: {start} fits {fits}; "
                         "switch it off, or use engine: gradient"
                     )
         return self

@@ -9,6 +9,7 @@ from fastpty.config.plan import Stage
 from fastpty.engines.engine import Engine, IterationReport
 from fastpty.engines.gradient import GradientEngine
 from fastpty.engines.lbfgs import LBFGSEngine, pairs_kept
+from fastpty.engines.lsqml import LsqmlEngine
 from fastpty.engines.parts import Parts, is_out_of_memory
 from fastpty.engines.passes import NotFiniteError
 from fastpty.engines.pie import PieEngine, pie_state_copies, pie_wave_memory
@@ -22,6 +23,7 @@ __all__ = [
     "GradientEngine",
     "IterationReport",
     "LBFGSEngine",
+    "LsqmlEngine",
     "NotFiniteError",
     "Parts",
     "PieEngine",
@@ -48,7 +50,9 @@ def make_engine(
 ) -> Engine:
     """The engine of a stage; parameters as in :class:`Engine`."""
     kind: type[Engine] = GradientEngine
-    if stage.optimise.projects:
+    if stage.optimise.engine == "lsqml":
+        kind = LsqmlEngine
+    elif stage.optimise.projects:
         kind = PieEngine
     elif stage.optimise.optimiser.name == FULL_BATCH:
         kind = LBFGSEngine
@@ -58,7 +62,7 @@ def make_engine(
 def state_copies(optimise: OptimiseConfig) -> int:
     """How many times the memory of the unknowns an engine needs for itself."""
     if optimise.projects:
-        return pie_state_copies(optimise.engine)
+        return pie_state_copies(optimise)
     if optimise.optimiser.name == FULL_BATCH:
         # Two for each pair; then the point, where the step began, the step, its direction, and
         # three gradients of the line search.
