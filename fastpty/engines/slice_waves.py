@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import torch
 
 from fastpty.model import Model
-from fastpty.ops import fresnel_propagate, probe_shift, slice_transmit
+from fastpty.ops.fresnel_propagate import fresnel_propagate
+from fastpty.ops.probe_shift import probe_shift
+from fastpty.ops.slice_transmit import slice_transmit
 
 __all__ = ["FLOOR", "Products", "SliceWaves", "denominator", "largest", "power_of"]
 
