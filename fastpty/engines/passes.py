@@ -25,7 +25,8 @@ class NotFiniteError(Exception):
     Parameters
     ----------
     culprits : loss terms, unknowns or their gradients, in words.
-    batch : (number from 1, how many there are) in which it was found.
+    batch : (number from 1, how many there are) in which it was found. That of an object's pixel is
+        found in the batch before the first one that looks at the pixel.
     after : in the step after that batch, not in the batch.
     """
 
@@ -54,7 +55,10 @@ class Turn:
 class Passes:
     """The loss of every batch, and its gradients; steps where they are wanted.
 
-    Within a pass on CUDA nothing waits for the device: what it finds stays there until the end.
+    Within a pass on CUDA nothing waits for the device: what it finds stays there until the end. So
+    it looks at every unknown and gradient in every batch. The host, which can ask at once, looks at
+    the loss, whose number is no longer finite once an unknown that it depends on is not; then, and
+    at the end, at everything else.
 
     Parameters
     ----------
@@ -81,6 +85,7 @@ class Passes:
         self._move = step
         self._look = look
         self._terms: list[str] = []
+        self._place = 0, 0
         # Sums over batches: in one place, where every graph of a group finds them.
         self.gradients: dict[str, torch.Tensor] = {}
         self.record_with(None)
@@ -106,32 +111,36 @@ class Passes:
         ValueError : kernels on a device found a window outside the object.
         """
         sizes = np.diff([*range(0, len(order), self._size), len(order)])
-        on_host = self.model.probe.device.type == "cpu"
         run = self.step if self.graphed is None else self.graphed
         for number, batch in enumerate(self._source.batches(order, self._size)):
             turn = self._turn(free, number, len(order), together)
+            self._place = number, len(sizes)
             try:
                 row = run(turn, batch.index, batch.recorded)
             except ValueError as error:  # what a kernel says of a tilt that is no number
-                self._refuse_values(sums(self.watched().values()), number, len(sizes), error)
+                self._refuse_state(number, error)
                 raise
             if number == 0:
                 table = row.new_zeros((len(sizes), len(row)))
             table[number] = row
-            if on_host:
-                self._refuse_row(row, number, len(sizes), free)
-        end = sums(self.watched().values())
         try:
             raise_device_errors(self.model.probe.device)
         finally:  # a culprit says more than the kernel that met it
-            if not on_host:
-                table = table.cpu()
+            table = table.cpu()
+            if not self._asks:
                 for number, row in enumerate(table):
-                    self._refuse_row(row, number, len(sizes), free)
-            self._refuse_values(end, len(sizes), len(sizes))
-        losses = table[:, len(end) : len(end) + 1 + len(self._terms)].double().numpy()
+                    self._refuse_row(row, number, free)
+            self._refuse_state(len(sizes))
+        first = 0 if self._asks else len(self.watched())
+        losses = table[:, first : first + 1 + len(self._terms)].double().numpy()
         total, *terms = (sizes / len(order) @ losses).tolist()
         return total, dict(zip(self._terms, terms, strict=True))
+
+    @property
+    def _asks(self) -> bool:
+        """Whether every batch looks at its loss before it goes on: a graph cannot, and a device
+        would be waited for."""
+        return self.graphed is None and self.model.probe.device.type == "cpu"
 
     def watched(self) -> Mapping[str, torch.Tensor]:
         """What has to stay finite, by name."""
@@ -147,12 +156,15 @@ class Passes:
         return Turn(free, here == begin, here + patterns == end, patterns / (end - begin))
 
     def step(self, turn: Turn, index: torch.Tensor, recorded: torch.Tensor) -> torch.Tensor:
-        """Of a batch: sums of the unknowns, total and terms of the loss, sums of the gradients.
+        """Of a batch: total and terms of the loss; where nobody asks, sums of the unknowns before
+        them, and of the gradients behind.
 
         All are taken before the unknowns are moved. A sum is finite if all that it adds up is.
         """
-        values = sums(self.watched().values())
-        self._place_gradients(turn)
+        row = []
+        if not self._asks:
+            row.append(sums(self.watched().values()))
+            self._place_gradients(turn)
         if self._look is not None:
             self._look(index)
         intensity = simulate_patterns(self.model, index)
@@ -164,14 +176,26 @@ class Passes:
             self.patterns.scaled(recorded),
             self.patterns.mask,
         )
-        self._terms = list(terms)
-        row = [values, torch.stack([loss, *terms.values()]).detach()]
+        row.append(self._known_losses(loss, terms))
+        if self._asks:
+            self._place_gradients(turn)
         if loss.requires_grad:  # nothing may be free in this iteration
             (loss if turn.share == 1 else turn.share * loss).backward()
-            row.append(sums(self._gradient(name) for name in turn.free))
+            if not self._asks:
+                row.append(sums(self._gradient(name) for name in turn.free))
             if turn.last and self._move is not None:
                 self._move(turn.free)
         return torch.cat(row)
+
+    def _known_losses(self, loss: torch.Tensor, terms: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Total and terms in a row, for :meth:`step`; refused if they are not finite and the
+        batch asks. Until then nothing of the batch before may be lost."""
+        self._terms = list(terms)
+        row = torch.stack([loss, *terms.values()]).detach()
+        if self._asks and not torch.isfinite(row).all():
+            self._refuse_state(self._place[0])
+            raise NotFiniteError(self._broken_losses(row), (self._place[0] + 1, self._place[1]))
+        return row
 
     def _gradient(self, name: str) -> torch.Tensor:
         gradient = self.model.unknowns[name].grad
@@ -195,31 +219,48 @@ class Passes:
                 self.gradients[name].zero_()
             tensor.grad = self.gradients[name]
 
-    def _refuse_row(
-        self, row: torch.Tensor, number: int, batches: int, free: tuple[str, ...]
-    ) -> None:
+    def _refuse_row(self, row: torch.Tensor, number: int, free: tuple[str, ...]) -> None:
         """Look at what :meth:`step` has found in batch ``number``."""
         if torch.isfinite(row).all():
             return
-        known = len(self.watched())
-        self._refuse_values(row[:known], number, batches)
-        names = ["loss", *(f"loss.{term}" for term in self._terms)]
-        names += [f"the gradient of {name}" for name in free]
-        sound = torch.isfinite(row[known:]).tolist()
-        broken = [name for name, fine in zip(names, sound, strict=False) if not fine]
-        if broken[0] == "loss":  # the term says which; the gradients follow from it
-            broken = [name for name in broken[1:] if name.startswith("loss.")]
-        raise NotFiniteError(broken, (number + 1, batches))
+        known, losses = len(self.watched()), 1 + len(self._terms)
+        self._refuse_values(row[:known], number)
+        broken = self._broken_losses(row[known : known + losses])
+        if not broken:
+            broken = _broken_gradients(free, row[known + losses :])
+        raise NotFiniteError(broken, (number + 1, self._place[1]))
+
+    def _broken_losses(self, losses: torch.Tensor) -> list[str]:
+        """Which terms are not finite: or the total, where only their sum is not."""
+        sound = torch.isfinite(losses).tolist()
+        terms = [f"loss.{n}" for n, fine in zip(self._terms, sound[1:], strict=True) if not fine]
+        return terms or ["loss"] * (not sound[0])
+
+    def _refuse_state(self, before: int, cause: Exception | None = None) -> None:
+        """Look at the unknowns after so many batches of a pass, and at the gradients of the last
+        step, from which it may come."""
+        free = [name for name, tensor in self.model.unknowns.items() if tensor.grad is not None]
+        if before and free:
+            broken = _broken_gradients(free, sums(map(self._gradient, free)))
+            if broken:
+                raise NotFiniteError(broken, (before, self._place[1])) from cause
+        self._refuse_values(sums(self.watched().values()), before, cause)
 
     def _refuse_values(
-        self, found: torch.Tensor, before: int, batches: int, cause: Exception | None = None
+        self, found: torch.Tensor, before: int, cause: Exception | None = None
     ) -> None:
-        """Look at the unknowns as they were after so many batches of a pass."""
+        """Look at the sums of the unknowns after so many batches of a pass."""
         sound = torch.isfinite(found).tolist()
         broken = [name for name, fine in zip(self.watched(), sound, strict=True) if not fine]
         if broken:
-            batch = (before, batches) if before else None
+            batch = (before, self._place[1]) if before else None
             raise NotFiniteError(broken, batch, after=True) from cause
+
+
+def _broken_gradients(names: Iterable[str], found: torch.Tensor) -> list[str]:
+    """Those whose sum is not finite, in words."""
+    sound = torch.isfinite(found).tolist()
+    return [f"the gradient of {name}" for name, fine in zip(names, sound, strict=True) if not fine]
 
 
 def sums(tensors: Iterable[torch.Tensor]) -> torch.Tensor:

@@ -155,16 +155,17 @@ class _PiePasses(Passes):
         return {"object": transmission, "probe": self.model.probe, "positions": self.model.shift}
 
     def step(self, turn: Turn, index: torch.Tensor, recorded: torch.Tensor) -> torch.Tensor:
-        """Of a batch: sums of what it can see, total and terms of the loss, before its update."""
+        """Of a batch: total and terms of the loss before its update, and before them, where nobody
+        asks, sums of what it can see."""
         model = self.model
         corner = model.corner[index]
         first, obj = self._field(corner)
-        values = sums(self._watched(obj).values())
+        row = [] if self._asks else [sums(self._watched(obj).values())]
         measured = self.patterns.scaled(recorded)
         waves = ExitWaves(model, obj, index, corner - first)
         intensity = waves.intensity()
         loss, terms = total_loss(self._loss, model, index, intensity, measured, self.patterns.mask)
-        self._terms = list(terms)
+        row.append(self._known_losses(loss, terms))
         change = waves.change(amplitude_ratio(intensity, measured, self.patterns.mask))
         of_object, of_probe = waves.updates(change, self._rule_object, self._rule_wave)
         if any(name in turn.free for name in _OBJECT):
@@ -176,7 +177,7 @@ class _PiePasses(Passes):
             step = (self._settings.position_step * step).clamp_(-LONGEST_STEP, LONGEST_STEP)
             model.shift[index] += step
         self._move_on(len(index), turn.free)
-        return torch.cat([values, torch.stack([loss, *terms.values()])])
+        return torch.cat(row)
 
     def _field(self, corner: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(its first pixel, the part of the object that a batch can see).
