@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,18 +23,28 @@ from fastpty.errors import FastptyError, OutputError
 from fastpty.export import check_tifffile, write_tables, write_tiffs
 from fastpty.figures import save_figures
 from fastpty.heap import keep_freed_memory
+from fastpty.io import RawScan
+from fastpty.measurements import load_measurements
 from fastpty.measurements.views import measured_views
 from fastpty.metrics import displacement
 from fastpty.observers import Checkpoints, Interrupt, ProgressDisplay
 from fastpty.preflight import Finding, preflight
 from fastpty.quality import quality_of, quality_table
-from fastpty.recon import Reconstruction
+from fastpty.recon import Observer, Reconstruction
 from fastpty.report import REPORT_NAME, write_report
 from fastpty.results import RESULT_NAME, Results, write_results
 from fastpty.truth import Truth, compare_with_truth, read_truth
 from fastpty.virtual import VirtualImages, phase_beside
 
-__all__ = ["JobReport", "print_preflight", "refuse_overwriting", "run_job", "set_up"]
+__all__ = [
+    "JobReport",
+    "print_preflight",
+    "refuse_overwriting",
+    "run_job",
+    "say_what_comes",
+    "set_up",
+    "watch_over",
+]
 
 CONFIG_NAME = "config.yaml"
 SUMMARY_NAME = "summary.json"
@@ -46,16 +57,20 @@ class JobReport:
 
     folder: Path
     finished: bool
+    results: Results
     summary: dict[str, Any]
 
 
-def set_up(config: ReconConfig, folder: Path) -> tuple[Reconstruction, Truth | None]:
+def set_up(
+    config: ReconConfig, folder: Path, scan: RawScan | None = None
+) -> tuple[Reconstruction, Truth | None]:
     """Read everything that the config names. Its paths become absolute: a copy of it, in
     whatever folder, then means the same.
 
     Parameters
     ----------
     folder : relative paths in the config start here.
+    scan : the recorded patterns, where they are not those of ``data.path``.
 
     Raises
     ------
@@ -63,20 +78,22 @@ def set_up(config: ReconConfig, folder: Path) -> tuple[Reconstruction, Truth | N
     """
     if config.output.tiff is not None:
         check_tifffile("output.tiff")  # now, not after hours of work
-    config = _with_absolute_paths(config, folder)
-    run = Reconstruction.from_config(config, folder)
+    config = _with_absolute_paths(config, folder, scan is None)
+    keep_freed_memory()
+    measurements = None if scan is None else load_measurements(config, folder, scan)
+    run = Reconstruction.from_config(config, folder, measurements)
     if config.truth is None:
         return run, None
     return run, read_truth(Path(config.truth), run.measurements)
 
 
-def _with_absolute_paths(config: ReconConfig, folder: Path) -> ReconConfig:
+def _with_absolute_paths(config: ReconConfig, folder: Path, from_file: bool) -> ReconConfig:
     def absolute(field: str, path: str) -> str:
         return os.path.abspath(resolve_path(field, path, folder))
 
     config = config.model_copy(deep=True)
     sections: dict[str, ArrayFile | None] = {
-        "data": config.data,
+        "data": config.data if from_file else None,
         "data.mask": config.data.mask,
         "scan.positions": config.scan.positions,
         "probe.start": config.probe.start,
@@ -103,6 +120,8 @@ def run_job(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    scan: RawScan | None = None,
+    observers: Sequence[Observer] = (),
 ) -> JobReport:
     """Reconstruct and write everything.
 
@@ -112,6 +131,8 @@ def run_job(
     output : folder for the results; made if need be.
     resume : go on from the checkpoint in ``output``.
     overwrite : replace the results of an earlier run in ``output``.
+    scan : the recorded patterns, where they are not those of ``data.path``.
+    observers : who else watches.
 
     Raises
     ------
@@ -119,21 +140,12 @@ def run_job(
     """
     if not resume and not overwrite:
         refuse_overwriting(output)
-    keep_freed_memory()
-    run, truth = set_up(config, folder)
+    run, truth = set_up(config, folder, scan)
     if resume:
         read_checkpoint(run, output / CHECKPOINT_NAME)
-    console.print(f"[bold]{run.measurements.source}[/bold] on {run.model.probe.device}")
-    findings = preflight(run)
-    print_preflight(findings, console)
+    findings = say_what_comes(run, console)
     _prepare(output, run.config)
-
-    interrupt, display = Interrupt(console), ProgressDisplay(console)
-    try:
-        run.run([interrupt, display, Checkpoints(output, console)])
-    finally:
-        interrupt.restore()
-        display.close()
+    watch_over(run, console, [Checkpoints(output, console), *observers])
     results = run.results()
     summary = _summary(run, results, output)
     summary["preflight"] = [asdict(finding) for finding in findings]
@@ -150,7 +162,25 @@ def run_job(
     if config.output.report:
         _report(output, console)
     _print_summary(summary, console)
-    return JobReport(output, run.finished, summary)
+    return JobReport(output, run.finished, results, summary)
+
+
+def say_what_comes(run: Reconstruction, console: Console) -> list[Finding]:
+    """Data, device and preflight of a run that is set up."""
+    console.print(f"[bold]{run.measurements.source}[/bold] on {run.model.probe.device}")
+    findings = preflight(run)
+    print_preflight(findings, console)
+    return findings
+
+
+def watch_over(run: Reconstruction, console: Console, observers: Sequence[Observer]) -> None:
+    """Run to the end, or to Ctrl-C, with its progress on the console."""
+    interrupt, display = Interrupt(console), ProgressDisplay(console)
+    try:
+        run.run([interrupt, display, *observers])
+    finally:
+        interrupt.restore()
+        display.close()
 
 
 def _write(results: Results, summary: dict[str, Any], output: Path) -> None:

@@ -18,8 +18,15 @@ from fastpty.config import ReconConfig
 from fastpty.config.plan import Stage
 from fastpty.constraints import apply_constraints
 from fastpty.convergence import Kept, stalled
-from fastpty.engines import Engine, IterationReport, NotFiniteError, make_engine
-from fastpty.errors import ConfigError, DivergenceError
+from fastpty.engines import (
+    Engine,
+    IterationReport,
+    NotFiniteError,
+    Parts,
+    is_out_of_memory,
+    make_engine,
+)
+from fastpty.errors import BrokenOffError, ConfigError, DivergenceError, MemoryShortageError
 from fastpty.forward import simulate_patterns
 from fastpty.history import record
 from fastpty.info import why_no_cuda
@@ -51,7 +58,8 @@ class Observer:
         """The last iteration is finished, or the run was asked to stop."""
 
     def broke_off(self, run: Reconstruction) -> None:
-        """An iteration came to infinite numbers or NaN; the run is back where it began."""
+        """An iteration came to infinite numbers or NaN, or found no memory; the run is back where
+        it began."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,8 @@ class Reconstruction:
 
     Build one with :meth:`from_config`, then :meth:`run` it. ``iteration`` counts the finished
     ones; ``stage`` is that of the last of them, or the first; ``stop_requested`` makes :meth:`run`
-    return after the present one. ``diverged`` is true after an iteration that broke off.
+    return after the present one. ``diverged`` is true after an iteration that broke off. ``parts``
+    says in which parts batches go through.
     """
 
     config: ReconConfig
@@ -101,6 +110,7 @@ class Reconstruction:
     stop_requested: bool = False
     diverged: bool = False
     held_positions: int = 0
+    parts: Parts = field(default_factory=Parts)
     stages: list[Stage] = field(init=False)
     engine: Engine = field(init=False)
 
@@ -152,6 +162,7 @@ class Reconstruction:
             self.config.seed,
             self._before,
             self.history.loss[self._before :],
+            self.parts,
         )
 
     @property
@@ -220,8 +231,9 @@ class Reconstruction:
 
         Raises
         ------
-        DivergenceError : something has become infinite or NaN. The run is back at the end of the
-            last iteration that was sound.
+        DivergenceError : something has become infinite or NaN.
+        MemoryShortageError : memory ran out. After both the run is back at the end of the last
+            iteration that was sound.
         """
         for observer in observers:
             observer.started(self)
@@ -230,7 +242,7 @@ class Reconstruction:
         while not (self.finished or self.stop_requested):
             try:
                 report = self._iterate()
-            except DivergenceError:
+            except BrokenOffError:
                 for observer in observers:
                     observer.broke_off(self)
                 raise
@@ -249,6 +261,7 @@ class Reconstruction:
         begun = time.perf_counter()
         self._kept.keep()
         number = self.stage_iteration + 1
+        self.parts.iteration = self.iteration + 1
         try:
             report = self.engine.run_iteration(number)
             self.model.fold_aberrations()
@@ -256,7 +269,11 @@ class Reconstruction:
             self.held_positions = self.model.rechoose_corners(self.engine.reach)
             changes = self._sound_changes()
         except NotFiniteError as error:
-            raise self._broken_off(error) from error
+            raise self._diverged(error) from error
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise self._without_memory(error) from error
         # What looks at the model between iterations must see the same whether or not the run was
         # resumed there; gradients wanted mean another way through the forward model.
         for tensor in self.model.unknowns.values():
@@ -278,11 +295,24 @@ class Reconstruction:
             raise NotFiniteError(broken)
         return changes
 
-    def _broken_off(self, error: NotFiniteError) -> DivergenceError:
-        """Return to the end of the iteration before, without the optimiser's moments."""
+    def _go_back(self) -> None:
+        """To the end of the iteration before, without the optimiser's moments."""
         self._kept.restore()
         self.begin_stage(self.stage.number)
         self.diverged = True
+
+    def _without_memory(self, error: Exception) -> MemoryShortageError:
+        self._go_back()
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        return MemoryShortageError(
+            f"{self.stage.field}optimise.batch_size",
+            f"memory ran out in iteration {self.iteration + 1}, and nothing is left to divide "
+            f"({reason}).",
+            "Lower it, take fewer modes or slices, or end what else uses the memory.",
+        )
+
+    def _diverged(self, error: NotFiniteError) -> DivergenceError:
+        self._go_back()
         where = f"iteration {self.iteration + 1}"
         if self.stage.field:
             where += f" ({self.stage.title}, its iteration {self.stage_iteration + 1})"

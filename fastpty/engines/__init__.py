@@ -9,6 +9,7 @@ from fastpty.config.plan import Stage
 from fastpty.engines.engine import Engine, IterationReport
 from fastpty.engines.gradient import GradientEngine
 from fastpty.engines.lbfgs import LBFGSEngine, pairs_kept
+from fastpty.engines.parts import Parts, is_out_of_memory
 from fastpty.engines.passes import NotFiniteError
 from fastpty.engines.pie import PieEngine, pie_state_copies, pie_wave_memory
 from fastpty.forward import wave_memory
@@ -21,8 +22,10 @@ __all__ = [
     "IterationReport",
     "LBFGSEngine",
     "NotFiniteError",
+    "Parts",
     "PieEngine",
     "batch_memory",
+    "is_out_of_memory",
     "make_engine",
     "state_copies",
 ]
@@ -36,6 +39,7 @@ def make_engine(
     seed: int,
     before: int = 0,
     losses: Sequence[float] = (),
+    parts: Parts | None = None,
 ) -> Engine:
     """The engine of a stage; parameters as in :class:`Engine`."""
     kind: type[Engine] = GradientEngine
@@ -43,7 +47,7 @@ def make_engine(
         kind = PieEngine
     elif stage.optimise.optimiser.name == FULL_BATCH:
         kind = LBFGSEngine
-    return kind(model, patterns, stage, visited, seed, before, losses)
+    return kind(model, patterns, stage, visited, seed, before, losses, parts)
 
 
 def state_copies(optimise: OptimiseConfig) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -11,10 +12,12 @@ from numpy.typing import NDArray
 
 from fastpty.config.loss import LossConfig
 from fastpty.engines import graphs
+from fastpty.engines.parts import Parts, free_memory, is_out_of_memory
 from fastpty.forward import raise_device_errors, simulate_patterns
 from fastpty.loss import total_loss
-from fastpty.measurements import Patterns, PatternSource
+from fastpty.measurements import Batch, Patterns, PatternSource
 from fastpty.model import Model
+from fastpty.ops.waves import limited_waves
 
 __all__ = ["NotFiniteError", "Passes", "Turn", "sums"]
 
@@ -60,13 +63,22 @@ class Passes:
     the loss, whose number is no longer finite once an unknown that it depends on is not; then, and
     at the end, at everything else.
 
+    A batch whose waves take too much memory goes through in parts, with the same step. Its loss is
+    no sum over patterns, so all are simulated first, without keeping their waves; then the loss of
+    the whole batch has a gradient in their intensities; then each part is simulated again, and
+    takes its share of that gradient back. Where memory runs out, the group of batches is done
+    again from its start, in smaller parts.
+
     Parameters
     ----------
     model, patterns : as in the engine.
     size : patterns in a batch.
+    parts : in which batches go through, and which are made smaller where memory runs out.
     step : moves the unknowns that are free, by the gradients of the batches of a group.
     look : is told the positions [B] of a batch before its forward looks at the unknowns.
     """
+
+    _divisible: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -74,6 +86,7 @@ class Passes:
         patterns: Patterns,
         loss: LossConfig,
         size: int,
+        parts: Parts,
         step: Callable[[tuple[str, ...]], None] | None = None,
         look: Callable[[torch.Tensor], None] | None = None,
     ) -> None:
@@ -82,10 +95,13 @@ class Passes:
         self._source = PatternSource(patterns)
         self._loss = loss
         self._size = size
+        self._parts = parts
         self._move = step
+        self._moving = False
         self._look = look
         self._terms: list[str] = []
         self._place = 0, 0
+        self._asks = False
         # Sums over batches: in one place, where every graph of a group finds them.
         self.gradients: dict[str, torch.Tensor] = {}
         self.record_with(None)
@@ -111,18 +127,29 @@ class Passes:
         ValueError : kernels on a device found a window outside the object.
         """
         sizes = np.diff([*range(0, len(order), self._size), len(order)])
-        run = self.step if self.graphed is None else self.graphed
-        for number, batch in enumerate(self._source.batches(order, self._size)):
-            turn = self._turn(free, number, len(order), together)
-            self._place = number, len(sizes)
+        # A graph cannot ask, and a device would be waited for.
+        self._asks = self.graphed is None and self.model.probe.device.type == "cpu"
+        table, number, finished = None, 0, False
+        while not finished:
+            begin = number // together * together
             try:
-                row = run(turn, batch.index, batch.recorded)
-            except ValueError as error:  # what a kernel says of a tilt that is no number
-                self._refuse_state(number, error)
-                raise
-            if number == 0:
-                table = row.new_zeros((len(sizes), len(row)))
-            table[number] = row
+                batches = self._source.batches(order[begin * self._size :], self._size)
+                for number, batch in enumerate(batches, begin):
+                    turn = self._turn(free, number, len(order), together)
+                    self._place = number, len(sizes)
+                    row = self._row(turn, batch)
+                    if table is None:
+                        table = row.new_zeros((len(sizes), len(row)))
+                    table[number] = row
+                finished = True
+            except (RuntimeError, MemoryError) as error:
+                if not (is_out_of_memory(error) and self._divisible) or self._moving:
+                    raise
+                if not self._parts.halve(int(sizes[number]), number + 1, len(sizes)):
+                    raise
+            if not finished:  # the error is gone, and with it what its traceback held
+                self._free_memory()
+        assert table is not None
         try:
             raise_device_errors(self.model.probe.device)
         finally:  # a culprit says more than the kernel that met it
@@ -136,11 +163,21 @@ class Passes:
         total, *terms = (sizes / len(order) @ losses).tolist()
         return total, dict(zip(self._terms, terms, strict=True))
 
-    @property
-    def _asks(self) -> bool:
-        """Whether every batch looks at its loss before it goes on: a graph cannot, and a device
-        would be waited for."""
-        return self.graphed is None and self.model.probe.device.type == "cpu"
+    def _row(self, turn: Turn, batch: Batch) -> torch.Tensor:
+        """What :meth:`step` has found in a batch."""
+        run = self.step if self.graphed is None else self.graphed
+        try:
+            return run(turn, batch.index, batch.recorded)
+        except ValueError as error:  # what a kernel says of a tilt that is no number
+            self._refuse_state(self._place[0], error)
+            raise
+
+    def _free_memory(self) -> None:
+        """What is left of a batch that broke off, and graphs, which hold memory of their own."""
+        for tensor in self.model.unknowns.values():
+            tensor.grad = None
+        self.record_with(None)
+        free_memory()
 
     def watched(self) -> Mapping[str, torch.Tensor]:
         """What has to stay finite, by name."""
@@ -156,18 +193,19 @@ class Passes:
         return Turn(free, here == begin, here + patterns == end, patterns / (end - begin))
 
     def step(self, turn: Turn, index: torch.Tensor, recorded: torch.Tensor) -> torch.Tensor:
-        """Of a batch: total and terms of the loss; where nobody asks, sums of the unknowns before
-        them, and of the gradients behind.
+        """Of a batch: total and terms of the loss. Unless the pass asks at once whether these are
+        finite, sums of the unknowns stand before them, and of the gradients behind.
 
         All are taken before the unknowns are moved. A sum is finite if all that it adds up is.
         """
+        self._moving = False
         row = []
         if not self._asks:
             row.append(sums(self.watched().values()))
             self._place_gradients(turn)
         if self._look is not None:
             self._look(index)
-        intensity = simulate_patterns(self.model, index)
+        intensity = self._simulate(index, bool(turn.free))
         loss, terms = total_loss(
             self._loss,
             self.model,
@@ -181,11 +219,36 @@ class Passes:
             self._place_gradients(turn)
         if loss.requires_grad:  # nothing may be free in this iteration
             (loss if turn.share == 1 else turn.share * loss).backward()
+            self._take_back(index, intensity)
             if not self._asks:
                 row.append(sums(self._gradient(name) for name in turn.free))
-            if turn.last and self._move is not None:
-                self._move(turn.free)
-        return torch.cat(row)
+        found = torch.cat(row)
+        if loss.requires_grad and turn.last and self._move is not None:
+            self._moving = True  # a step that broke off cannot be taken again
+            self._move(turn.free)
+            self._moving = False
+        return found
+
+    def _simulate(self, index: torch.Tensor, wanted: bool) -> torch.Tensor:
+        """Intensities of a batch; those of one in parts have no past, and ask for a gradient."""
+        parts = self._parts.of(index)
+        if len(parts) == 1:
+            return self._intensity(index)
+        with torch.no_grad():
+            intensity = torch.cat([self._intensity(part) for part in parts])
+        return intensity.requires_grad_(wanted)
+
+    def _take_back(self, index: torch.Tensor, intensity: torch.Tensor) -> None:
+        """The gradient in the intensities of a batch in parts, to the unknowns."""
+        if not intensity.is_leaf or intensity.grad is None:
+            return
+        parts = self._parts.of(index)
+        for part, gradient in zip(parts, intensity.grad.split(len(parts[0])), strict=True):
+            self._intensity(part).backward(gradient)
+
+    def _intensity(self, index: torch.Tensor) -> torch.Tensor:
+        with limited_waves(self._parts.waves):
+            return simulate_patterns(self.model, index)
 
     def _known_losses(self, loss: torch.Tensor, terms: dict[str, torch.Tensor]) -> torch.Tensor:
         """Total and terms in a row, for :meth:`step`; refused if they are not finite and the

@@ -22,6 +22,7 @@ from fastpty.config.pie import PieSettings
 from fastpty.config.plan import Stage
 from fastpty.engines.engine import Engine, IterationReport
 from fastpty.engines.exit_waves import ExitWaves, Rule, amplitude_ratio
+from fastpty.engines.parts import Parts
 from fastpty.engines.passes import Passes, Turn, sums
 from fastpty.loss import total_loss
 from fastpty.measurements import Patterns
@@ -57,6 +58,7 @@ class PieEngine(Engine):
             self.patterns,
             loss,
             config.batch_size,
+            self._parts,
             config.engine,
             self._settings,
             self._velocity,
@@ -123,17 +125,21 @@ class _PiePasses(Passes):
     velocity : of object and probe, in the engine's keeping.
     """
 
+    # Its steps are not sums over patterns.
+    _divisible = False
+
     def __init__(
         self,
         model: Model,
         patterns: Patterns,
         loss: LossConfig,
         size: int,
+        parts: Parts,
         engine: str,
         settings: PieSettings,
         velocity: dict[str, torch.Tensor],
     ) -> None:
-        super().__init__(model, patterns, loss, size)
+        super().__init__(model, patterns, loss, size, parts)
         self._settings = settings
         self._velocity = velocity
         self._rule_object = Rule(settings.object_step, settings.object_share, engine == "pie")
@@ -155,8 +161,8 @@ class _PiePasses(Passes):
         return {"object": transmission, "probe": self.model.probe, "positions": self.model.shift}
 
     def step(self, turn: Turn, index: torch.Tensor, recorded: torch.Tensor) -> torch.Tensor:
-        """Of a batch: total and terms of the loss before its update, and before them, where nobody
-        asks, sums of what it can see."""
+        """Of a batch: total and terms of the loss, before its update, and before them, unless the
+        pass asks at once whether they are finite, sums of what it can see."""
         model = self.model
         corner = model.corner[index]
         first, obj = self._field(corner)

@@ -38,5 +38,5 @@ def draw_changes(results: Results) -> Figure:
     axes.set_ylabel("change in an iteration")
     if axes.get_legend_handles_labels()[1]:
         axes.legend(ncols=2)
-    mark_stages(figure, results)
+    mark_stages(figure.axes, results)
     return figure

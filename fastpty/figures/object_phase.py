@@ -23,7 +23,7 @@ from fastpty.figures.common import (
 from fastpty.figures.crop import scanned_area, well_lit
 from fastpty.results import Results
 
-__all__ = ["draw_phase_sum", "draw_slices", "shown_slices", "slice_label"]
+__all__ = ["draw_phase_sum", "draw_slices", "shown_area", "shown_slices", "slice_label"]
 
 _COLOURS = "gray"
 _THINNEST = 8
@@ -94,14 +94,21 @@ def shown_slices(results: Results) -> tuple[NDArray[np.float64], NDArray[np.bool
     The phase is averaged over the object modes, and NaN where the scan hardly reached: nothing
     was measured there, and what a fit leaves there would only draw the eye.
     """
-    area = scanned_area(results)
-    if min(part.stop - part.start for part in area) < _THINNEST:
-        area = slice(None), slice(None)
+    area = shown_area(results)
     phase = results.mean_over_modes(results.phase[:, :, area[0], area[1]])
     return (
         np.where(well_lit(results, _SHOWN)[area], phase, np.nan),
         well_lit(results)[area],
     )
+
+
+def shown_area(results: Results) -> tuple[slice, slice]:
+    """(y, x) slices of the object: the scanned area, or all of it where that is thin."""
+    area = scanned_area(results)
+    if min(part.stop - part.start for part in area) < _THINNEST:
+        height, width = results.phase.shape[-2:]
+        return slice(0, height), slice(0, width)
+    return area
 
 
 def slice_label(z: int, gaps: NDArray[np.float64] | None) -> str:

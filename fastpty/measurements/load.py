@@ -54,18 +54,21 @@ class Measurements:
     steps: tuple[StepReport, ...] = ()
 
 
-def load_measurements(config: ReconConfig, folder: Path) -> Measurements:
+def load_measurements(
+    config: ReconConfig, folder: Path, scan: RawScan | None = None
+) -> Measurements:
     """Read everything that a reconstruction needs from files.
 
     Parameters
     ----------
     folder : relative paths in the config start here.
+    scan : the recorded patterns, where they are not those of ``data.path``.
 
     Raises
     ------
     ConfigError, DataError : naming the field, what was found and what to do.
     """
-    with _open(config, folder) as recorded:
+    with _open(config, folder) if scan is None else scan as recorded:
         scan = replace(recorded, mask=load_mask(config.data, recorded, folder))
         recording = preprocess(scan, config, folder)
         positions = _load_positions(config, recording, folder)
