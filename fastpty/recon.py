@@ -18,18 +18,19 @@ from fastpty.config import ReconConfig
 from fastpty.config.plan import Stage
 from fastpty.constraints import apply_constraints
 from fastpty.convergence import Kept, stalled
+from fastpty.distributed import ALONE, Processes, choose_device
 from fastpty.engines import (
     Engine,
     IterationReport,
     NotFiniteError,
     Parts,
+    check_sharing,
     is_out_of_memory,
     make_engine,
 )
-from fastpty.errors import BrokenOffError, ConfigError, DivergenceError, MemoryShortageError
+from fastpty.errors import BrokenOffError, DivergenceError, FastptyError, MemoryShortageError
 from fastpty.forward import simulate_patterns
 from fastpty.history import record
-from fastpty.info import why_no_cuda
 from fastpty.measurements import (
     Measurements,
     Visited,
@@ -42,7 +43,7 @@ from fastpty.model import Model
 from fastpty.results import History, Results, Snapshot
 from fastpty.start import start_model
 
-__all__ = ["Observer", "Reconstruction", "StageEnding", "choose_device"]
+__all__ = ["Observer", "Reconstruction", "StageEnding"]
 
 
 class Observer:
@@ -70,25 +71,6 @@ class StageEnding:
     iterations: int
     ended: str
     text: str
-
-
-def choose_device(name: str) -> torch.device:
-    """``auto``, ``cpu`` or ``cuda`` as a device.
-
-    Raises
-    ------
-    ConfigError : CUDA is asked for and not to be had.
-    """
-    if name == "cpu":
-        return torch.device("cpu")
-    missing = why_no_cuda()
-    if name == "cuda" and missing is not None:
-        raise ConfigError(
-            "device",
-            f"is cuda, but {missing}.",
-            "Use --device cpu, or install a CUDA build of torch beside an NVIDIA driver.",
-        )
-    return torch.device("cpu" if missing is not None else "cuda")
 
 
 @dataclass
@@ -125,12 +107,19 @@ class Reconstruction:
             )
             for stage in self.stages
         ]
+        if not self.processes.alone:
+            for stage in self.stages:
+                check_sharing(stage)
         self._kept = Kept(self.model)
         self.begin_stage(0)
 
     @classmethod
     def from_config(
-        cls, config: ReconConfig, folder: Path, measurements: Measurements | None = None
+        cls,
+        config: ReconConfig,
+        folder: Path,
+        measurements: Measurements | None = None,
+        processes: Processes = ALONE,
     ) -> Reconstruction:
         """Read the data and set the model up.
 
@@ -138,14 +127,15 @@ class Reconstruction:
         ----------
         folder : relative paths in the config start here.
         measurements : already loaded from the same config, to save a second reading.
+        processes : which share the work; none waits for another before it runs.
 
         Raises
         ------
         ConfigError, DataError : naming the field, what was found and what to do.
         """
-        device = choose_device(config.device)
+        device = choose_device(config.device, processes)
         if measurements is None:
-            measurements = load_measurements(config, folder)
+            measurements = load_measurements(config, folder, processes=processes)
         model = start_model(config, measurements, folder, device)
         measurements.patterns.to(device)
         return cls(config, measurements, model)
@@ -164,6 +154,11 @@ class Reconstruction:
             self.history.loss[self._before :],
             self.parts,
         )
+
+    @property
+    def processes(self) -> Processes:
+        """Which share the work."""
+        return self.measurements.patterns.share.processes
 
     @property
     def visited(self) -> Visited:
@@ -237,9 +232,10 @@ class Reconstruction:
         """
         for observer in observers:
             observer.started(self)
+        self._hold_together()
         if self.iteration == 0:
             self._snapshot_if_due()
-        while not (self.finished or self.stop_requested):
+        while not (self.finished or self._asked_to_stop()):
             try:
                 report = self._iterate()
             except BrokenOffError:
@@ -252,6 +248,21 @@ class Reconstruction:
             self._snapshot_if_due()
         for observer in observers:
             observer.ended(self)
+
+    def _asked_to_stop(self) -> bool:
+        """Whether any process was."""
+        self.stop_requested = self.processes.any(self.stop_requested)
+        return self.stop_requested
+
+    def _hold_together(self) -> None:
+        """All processes have the same unknowns, or none goes on."""
+        if not self.processes.same([*self.model.unknowns.values(), self.model.corner]):
+            raise FastptyError(
+                f"process {self.processes.rank} of {self.processes.count}",
+                f"has other unknowns than the others after iteration {self.iteration}.",
+                "Give all of them the same files, the same fastpty and torch, the same kind of "
+                "processor and the same OMP_NUM_THREADS; go on with --resume.",
+            )
 
     def _iterate(self) -> IterationReport:
         if self.ending:
@@ -278,6 +289,7 @@ class Reconstruction:
         # resumed there; gradients wanted mean another way through the forward model.
         for tensor in self.model.unknowns.values():
             tensor.requires_grad_(False)
+        self._hold_together()
         self.iteration += 1
         self.diverged = False
         seconds = time.perf_counter() - begun

@@ -24,7 +24,7 @@ denominator: where windows overlap this is an average.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -148,9 +148,17 @@ class ExitWaves:
         return after
 
     def updates(
-        self, change: torch.Tensor, rule_object: Rule, rule_wave: Rule
+        self,
+        change: torch.Tensor,
+        rule_object: Rule,
+        rule_wave: Rule,
+        add: Callable[[torch.Tensor], torch.Tensor],
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """What a change of the exit waves asks for; nothing is moved yet.
+
+        Parameters
+        ----------
+        add : sums over positions, of those here, to the sums over all positions of the batch.
 
         Returns
         -------
@@ -164,16 +172,16 @@ class ExitWaves:
             product, back = torch.autograd.grad(
                 part.exit, (part.obj, part.incident), weighted, retain_graph=True
             )
-            objects.append(rule_object(product, self._illuminated(part)))
+            objects.append(rule_object(add(product), add(self._illuminated(part))))
             power = self._transmitted(part)
             if z == 0:
                 break
             # Each wave is one of its own here: their sums are taken in the probe alone.
             change = self._propagated(rule_wave(back, power), z - 1, backwards=True)
         power = power.sum(2)
-        update = rule_wave(back, power.sum((0, 1)))
+        update = rule_wave(back, add(power.sum((0, 1))))
         probe = torch.autograd.grad(self._incident, self._probe, update)[0]
-        return torch.stack(objects[::-1], dim=1), probe
+        return torch.stack(objects[::-1], dim=1), add(probe)
 
     def position_steps(
         self, intensity: torch.Tensor, measured: torch.Tensor, mask: torch.Tensor | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 from fastpty.config.loss import LossConfig
 from fastpty.engines import graphs
 from fastpty.engines.parts import Parts, free_memory, is_out_of_memory
+from fastpty.engines.reduction import Reduction
 from fastpty.forward import raise_device_errors, simulate_patterns
-from fastpty.loss import total_loss
+from fastpty.loss import Whole, object_reach, total_loss
 from fastpty.measurements import Batch, Patterns, PatternSource
 from fastpty.model import Model
 from fastpty.ops.waves import limited_waves
@@ -69,6 +71,9 @@ class Passes:
     takes its share of that gradient back. Where memory runs out, the group of batches is done
     again from its start, in smaller parts.
 
+    Of several processes each has some patterns of a batch. Losses are those of the whole batch, and
+    gradients are summed over all processes before a step, so that unknowns stay the same in each.
+
     Parameters
     ----------
     model, patterns : as in the engine.
@@ -96,6 +101,10 @@ class Passes:
         self._loss = loss
         self._size = size
         self._parts = parts
+        self._processes = patterns.share.processes
+        self._reduction = None
+        if not self._processes.alone:
+            self._reduction = Reduction(model, self._processes, object_reach(loss))
         self._move = step
         self._moving = False
         self._look = look
@@ -129,6 +138,8 @@ class Passes:
         sizes = np.diff([*range(0, len(order), self._size), len(order)])
         # A graph cannot ask, and a device would be waited for.
         self._asks = self.graphed is None and self.model.probe.device.type == "cpu"
+        if self._reduction is not None:
+            self._reduction.begin_pass()
         table, number, finished = None, 0, False
         while not finished:
             begin = number // together * together
@@ -137,6 +148,8 @@ class Passes:
                 for number, batch in enumerate(batches, begin):
                     turn = self._turn(free, number, len(order), together)
                     self._place = number, len(sizes)
+                    first = number // together * together * self._size
+                    self._group = order[first : (number + 1) * self._size]
                     row = self._row(turn, batch)
                     if table is None:
                         table = row.new_zeros((len(sizes), len(row)))
@@ -144,6 +157,8 @@ class Passes:
                 finished = True
             except (RuntimeError, MemoryError) as error:
                 if not (is_out_of_memory(error) and self._divisible) or self._moving:
+                    raise
+                if not self._processes.alone:  # the others would go on with the next batch
                     raise
                 if not self._parts.halve(int(sizes[number]), number + 1, len(sizes)):
                     raise
@@ -165,8 +180,11 @@ class Passes:
 
     def _row(self, turn: Turn, batch: Batch) -> torch.Tensor:
         """What :meth:`step` has found in a batch."""
-        run = self.step if self.graphed is None else self.graphed
         try:
+            if not self._processes.alone:
+                whole = Whole(batch.whole, self._processes.add, self._processes.count)
+                return self.step(turn, batch.index, batch.recorded, whole)
+            run = self.step if self.graphed is None else self.graphed
             return run(turn, batch.index, batch.recorded)
         except ValueError as error:  # what a kernel says of a tilt that is no number
             self._refuse_state(self._place[0], error)
@@ -192,7 +210,13 @@ class Passes:
         patterns = min(size, total - here)
         return Turn(free, here == begin, here + patterns == end, patterns / (end - begin))
 
-    def step(self, turn: Turn, index: torch.Tensor, recorded: torch.Tensor) -> torch.Tensor:
+    def step(
+        self,
+        turn: Turn,
+        index: torch.Tensor,
+        recorded: torch.Tensor,
+        whole: Whole | None = None,
+    ) -> torch.Tensor:
         """Of a batch: total and terms of the loss. Unless the pass asks at once whether these are
         finite, sums of the unknowns stand before them, and of the gradients behind.
 
@@ -204,7 +228,7 @@ class Passes:
             row.append(sums(self.watched().values()))
             self._place_gradients(turn)
         if self._look is not None:
-            self._look(index)
+            self._look(index if whole is None else whole.index)
         intensity = self._simulate(index, bool(turn.free))
         loss, terms = total_loss(
             self._loss,
@@ -213,21 +237,42 @@ class Passes:
             intensity,
             self.patterns.scaled(recorded),
             self.patterns.mask,
+            whole,
         )
         row.append(self._known_losses(loss, terms))
         if self._asks:
             self._place_gradients(turn)
         if loss.requires_grad:  # nothing may be free in this iteration
-            (loss if turn.share == 1 else turn.share * loss).backward()
-            self._take_back(index, intensity)
+            with self._summed(turn, index):
+                (loss if turn.share == 1 else turn.share * loss).backward()
+                self._take_back(index, intensity)
+            found: dict[str, torch.Tensor] = {}
+            for names in self._arrivals(turn):
+                if not self._asks:
+                    tensors = sums(self._gradient(name) for name in names)
+                    found |= dict(zip(names, tensors.unbind(), strict=True))
+                if turn.last and self._move is not None:
+                    self._moving = True  # a step that broke off cannot be taken again
+                    self._move(names)
             if not self._asks:
-                row.append(sums(self._gradient(name) for name in turn.free))
-        found = torch.cat(row)
-        if loss.requires_grad and turn.last and self._move is not None:
-            self._moving = True  # a step that broke off cannot be taken again
-            self._move(turn.free)
-            self._moving = False
-        return found
+                none = torch.zeros((), device=self.model.probe.device)
+                row += [found.get(name, none)[None] for name in turn.free]
+        done = torch.cat(row)
+        self._moving = False
+        return done
+
+    def _summed(self, turn: Turn, index: torch.Tensor) -> AbstractContextManager[None]:
+        """Around the backward after which gradients are summed over processes, if any are."""
+        if self._reduction is None or not turn.last:
+            return nullcontext()
+        at_once = len(self._parts.of(index)) == 1
+        return self._reduction.of(turn.free, self._group, at_once)
+
+    def _arrivals(self, turn: Turn) -> Iterable[tuple[str, ...]]:
+        """Unknowns that are free, as they have their gradients."""
+        if self._reduction is None or not turn.last:
+            return (turn.free,)
+        return self._reduction.arrivals()
 
     def _simulate(self, index: torch.Tensor, wanted: bool) -> torch.Tensor:
         """Intensities of a batch; those of one in parts have no past, and ask for a gradient."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fastpty.config import ReconConfig, resolve_path
 from fastpty.config.data import DataConfig, PositionFile
+from fastpty.distributed import ALONE, Processes
 from fastpty.errors import ConfigError, DataError
 from fastpty.io import RawScan, open_scan
 from fastpty.measurements.calibration import DiscFit, fit_disc, object_pixel_size
@@ -55,7 +56,10 @@ class Measurements:
 
 
 def load_measurements(
-    config: ReconConfig, folder: Path, scan: RawScan | None = None
+    config: ReconConfig,
+    folder: Path,
+    scan: RawScan | None = None,
+    processes: Processes = ALONE,
 ) -> Measurements:
     """Read everything that a reconstruction needs from files.
 
@@ -63,6 +67,7 @@ def load_measurements(
     ----------
     folder : relative paths in the config start here.
     scan : the recorded patterns, where they are not those of ``data.path``.
+    processes : which share the patterns; none of them waits for another.
 
     Raises
     ------
@@ -78,6 +83,7 @@ def load_measurements(
             negative=config.data.negative,
             mask=recording.scan.mask,
             canvas=recording.canvas,
+            processes=processes,
         )
     disc = fit_disc(np.fft.fftshift(patterns.mean))
     pixel_size = wavelength = None

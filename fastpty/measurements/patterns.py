@@ -9,15 +9,44 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fastpty.distributed import ALONE, Processes
 from fastpty.errors import DataError
 from fastpty.io import RawScan
 from fastpty.measurements.canvas import Canvas
 
-__all__ = ["Patterns", "check_counts"]
+__all__ = ["Patterns", "Share", "check_counts"]
+
+
+class Share:
+    """Which of ``count`` patterns are those of this process.
+
+    Parameters
+    ----------
+    count : of all processes together.
+    """
+
+    def __init__(self, count: int, processes: Processes = ALONE) -> None:
+        self.processes = processes
+        self._owner = processes.owners(count)
+        self.own: NDArray[np.int64] = np.flatnonzero(self._owner == processes.rank)
+        """[K] numbers of those that are here, in the order in which they lie in memory."""
+        self._row = np.cumsum(self._owner == processes.rank) - 1
+
+    def __len__(self) -> int:
+        return len(self._owner)
+
+    def here(self, index: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """[B] whether each pattern is here."""
+        return np.asarray(self._owner[index] == self.processes.rank)
+
+    def rows(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """[B] where patterns that are here lie in memory."""
+        return np.asarray(self._row[index])
 
 
 class Patterns:
-    """All patterns of a scan in memory, corner order, in their recorded precision.
+    """All patterns of a scan in memory, corner order, in their recorded precision; of several
+    processes each has its share of them, and knows whose the others are.
 
     uint8, uint16 and float16 stay so (a batch is converted when it is used); anything else becomes
     float32. The model works in scaled intensities, whose mean pattern has maximum 1:
@@ -26,9 +55,11 @@ class Patterns:
 
     Parameters
     ----------
-    data : [N, Ny, Nx] uint8, uint16, float16 or float32, corner order.
+    data : [N, Ny, Nx] uint8, uint16, float16 or float32, corner order; those of this process.
     mask : [Ny, Nx], true where a pixel is good, corner order; None: all are.
     canvas : in centred order, as all of :class:`Canvas`; None: patterns are used as they are.
+    share : which these are among all; None: they are all.
+    mean : [Ny, Nx] of all patterns as they are in memory; None: of these.
 
     Raises
     ------
@@ -40,14 +71,17 @@ class Patterns:
         data: NDArray[Any],
         mask: NDArray[np.bool_] | None = None,
         canvas: Canvas | None = None,
+        share: Share | None = None,
+        mean: NDArray[np.float64] | None = None,
     ) -> None:
-        mean = _mean(data)
+        self.share = Share(len(data)) if share is None else share
+        mean = _mean(data) if mean is None else mean
         self._canvas = _CornerCanvas(canvas) if canvas is not None and canvas.changes else None
         if canvas is not None and self._canvas is not None:
             mean = np.fft.ifftshift(canvas.apply(np.fft.fftshift(mean)))
             mask = _in_corner_order(canvas.good, mask)
         self.mean: NDArray[np.float64] = mean
-        self.shape: tuple[int, int, int] = (len(data), mean.shape[0], mean.shape[1])
+        self.shape: tuple[int, int, int] = (len(self.share), mean.shape[0], mean.shape[1])
         good = np.ones(self.shape[1:], bool) if mask is None else mask
         peak = float(self.mean[good].max(initial=0.0))
         if peak <= 0:
@@ -65,7 +99,7 @@ class Patterns:
 
     @property
     def nbytes(self) -> int:
-        """Memory that the patterns hold."""
+        """Memory that the patterns of this process hold."""
         return self._data.nbytes
 
     @property
@@ -94,13 +128,19 @@ class Patterns:
             self._canvas.to(device)
         return self
 
-    def recorded(self, index: torch.Tensor) -> torch.Tensor:
-        """Patterns as they lie in memory, with their recorded bits, for :meth:`counts_of`."""
-        return self._data[index.to(self._data.device)].to(self.device)
+    def recorded(self, row: torch.Tensor) -> torch.Tensor:
+        """Patterns as they lie in memory, with their recorded bits, for :meth:`counts_of`.
 
-    def gather(self, index: torch.Tensor, out: torch.Tensor) -> None:
+        Parameters
+        ----------
+        row : [B] their places there: their numbers, or of several processes
+            :meth:`Share.rows` of those that are here.
+        """
+        return self._data[row.to(self._data.device)].to(self.device)
+
+    def gather(self, row: torch.Tensor, out: torch.Tensor) -> None:
         """Write what :meth:`recorded` gives into memory where the recorded values lie."""
-        torch.index_select(self._data, 0, index, out=out)
+        torch.index_select(self._data, 0, row, out=out)
 
     def recorded_buffer(self, count: int, **where: Any) -> torch.Tensor:
         """Memory for so many recorded patterns, not initialised; ``where`` as in torch.empty."""
@@ -118,12 +158,20 @@ class Patterns:
         return self.counts_of(recorded) * self.scale
 
     def counts(self, index: torch.Tensor) -> torch.Tensor:
-        """Patterns [B, Ny, Nx] in counts, float32."""
-        return self.counts_of(self.recorded(index))
+        """Patterns [B, Ny, Nx] in counts, float32; those of other processes come from there, so
+        that each has to ask for the same ones."""
+        if self.share.processes.alone:
+            return self.counts_of(self.recorded(index))
+        wanted = index.cpu().numpy()
+        here = torch.from_numpy(self.share.here(wanted))
+        rows = torch.from_numpy(self.share.rows(wanted[here.numpy()]))
+        found = torch.zeros((len(index), *self.shape[1:]), device=self.device)
+        found[here.to(self.device)] = self.counts_of(self.recorded(rows))
+        return self.share.processes.add(found)
 
     def batch(self, index: torch.Tensor) -> torch.Tensor:
-        """Patterns [B, Ny, Nx] in scaled intensity, float32."""
-        return self.scaled(self.recorded(index))
+        """Patterns [B, Ny, Nx] in scaled intensity, float32, as :meth:`counts`."""
+        return self.counts(index) * self.scale
 
     @classmethod
     def load(
@@ -134,8 +182,10 @@ class Patterns:
         negative: str = "refuse",
         mask: NDArray[np.bool_] | None = None,
         canvas: Canvas | None = None,
+        processes: Processes = ALONE,
     ) -> Patterns:
-        """Read a scan once, check every value, and move the zero frequency to index 0.
+        """Read a scan once, check every value, and move the zero frequency to index 0. Each of
+        several processes reads all, for the mean, and keeps its share.
 
         ``mask`` is in the order of the file. Values under a bad pixel are set to zero unchecked.
         ``negative`` values, as dark-subtracted detectors give them, are refused or set to zero
@@ -150,7 +200,9 @@ class Patterns:
             kept = np.dtype(np.uint16)
         elif kept not in (np.uint8, np.uint16, np.float16):
             kept = np.dtype(np.float32)
-        data = np.empty(scan.shape, kept)
+        share = Share(scan.shape[0], processes)
+        data = np.empty((len(share.own), *scan.shape[1:]), kept)
+        total = np.zeros(scan.shape[1:])
         # An odd N is no involution: the inverse shift takes N//2 to 0.
         offset = [-(n // 2) if zero_frequency == "centre" else 0 for n in scan.shape[1:]]
         for start, piece in scan.pieces():
@@ -163,9 +215,14 @@ class Patterns:
             if negative == "clip" and kept.kind == "f":
                 values = np.maximum(values, 0)  # keeps NaN, which is refused below
             check_counts(scan, start, values)
-            data[start : start + len(values)] = np.roll(values, offset, axis=(1, 2))
+            numbers = np.arange(start, start + len(values))
+            here = share.here(numbers)
+            data[share.rows(numbers[here])] = np.roll(values[here], offset, axis=(1, 2))
+            if not processes.alone:
+                total += values.sum(axis=0, dtype=np.float64)
         corner_mask = None if mask is None else np.roll(mask, offset, axis=(0, 1))
-        return cls(data, corner_mask, canvas)
+        mean = None if processes.alone else np.roll(total / scan.shape[0], offset, axis=(0, 1))
+        return cls(data, corner_mask, canvas, share, mean)
 
 
 class _CornerCanvas:
