@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 PATIENCE = timedelta(minutes=30)
 
 # What torchrun tells a process.
-_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
 class LostProcessError(FastptyError):
