@@ -43,8 +43,10 @@ def main() -> None:
 def _process(rank: int, count: int, port: int, path: Path, name: str, step: float) -> None:
     torch.set_num_threads(1)
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    for variable, value in (("RANK", rank), ("WORLD_SIZE", count), ("LOCAL_RANK", rank)):
-        os.environ[variable] = str(value)
+    for variable in ("RANK", "LOCAL_RANK"):
+        os.environ[variable] = str(rank)
+    for variable in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        os.environ[variable] = str(count)
     with joined() as processes:
         config = config_for(path, step=step)
         alone = Reconstruction.from_config(config, path.parent)

@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 PATIENCE = timedelta(minutes=30)
 
 # What torchrun tells a process.
-_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 class LostProcessError(FastptyError):
@@ -52,12 +52,13 @@ class Processes:
     Parameters
     ----------
     rank : number of this one, from 0.
-    place : its number on its machine, from 0.
+    place, here : its number on its machine, from 0, and how many are there.
     """
 
     rank: int = 0
     count: int = 1
     place: int = 0
+    here: int = 1
 
     @property
     def alone(self) -> bool:
@@ -191,8 +192,7 @@ def joined() -> Iterator[Processes]:
         )
     if not (dist.is_available() and dist.is_gloo_available()):
         raise ConfigError("torchrun", "needs a torch with torch.distributed and gloo.")
-    number = {name: int(os.environ[name]) for name in _VARIABLES[:3]}
-    processes = Processes(number["RANK"], number["WORLD_SIZE"], number["LOCAL_RANK"])
+    processes = Processes(*(int(os.environ[name]) for name in _VARIABLES[:4]))
     backend = "gloo"
     if why_no_cuda() is None and dist.is_nccl_available():
         backend = "cpu:gloo,cuda:nccl"
@@ -226,10 +226,10 @@ def choose_device(name: str, processes: Processes = ALONE) -> torch.device:
         return torch.device("cuda")
     gpus = torch.cuda.device_count()
     if processes.place >= gpus:
-        here = os.environ.get("LOCAL_WORLD_SIZE", str(processes.place + 1))
         raise ConfigError(
             "device",
-            f"is {name}, but {here} processes on this machine have {gpus} GPU{'s' * (gpus != 1)}.",
+            f"is {name}, but {processes.here} processes on this machine have {gpus} "
+            f"GPU{'s' * (gpus != 1)}.",
             f"Start with --nproc-per-node {gpus}, or use --device cpu.",
         )
     torch.cuda.set_device(processes.place)

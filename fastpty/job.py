@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,9 @@ from fastpty.export import check_tifffile, write_tables, write_tiffs
 from fastpty.figures import save_figures
 from fastpty.heap import keep_freed_memory
 from fastpty.io import RawScan
-from fastpty.measurements import load_measurements
 from fastpty.measurements.views import measured_views
 from fastpty.metrics import displacement
-from fastpty.observers import Checkpoints, Interrupt, ProgressDisplay
+from fastpty.observers import Checkpoints, Interrupt, ProgressDisplay, ProgressFiles
 from fastpty.preflight import Finding, preflight
 from fastpty.quality import quality_of, quality_table
 from fastpty.recon import Observer, Reconstruction
@@ -67,6 +67,7 @@ def set_up(
     config: ReconConfig,
     folder: Path,
     scan: RawScan | None = None,
+    scratch: Path | None = None,
     processes: Processes = ALONE,
 ) -> tuple[Reconstruction, Truth | None]:
     """Read everything that the config names. Its paths become absolute: a copy of it, in
@@ -76,6 +77,7 @@ def set_up(
     ----------
     folder : relative paths in the config start here.
     scan : the recorded patterns, where they are not those of ``data.path``.
+    scratch : folder for patterns that do not fit into memory; None: the system's.
     processes : which share the work; none waits for another here.
 
     Raises
@@ -86,8 +88,9 @@ def set_up(
         check_tifffile("output.tiff")  # now, not after hours of work
     config = _with_absolute_paths(config, folder, scan is None)
     keep_freed_memory()
-    measurements = None if scan is None else load_measurements(config, folder, scan, processes)
-    run = Reconstruction.from_config(config, folder, measurements, processes)
+    run = Reconstruction.from_config(
+        config, folder, scan=scan, scratch=scratch, processes=processes
+    )
     if config.truth is None:
         return run, None
     return run, read_truth(Path(config.truth), run.measurements)
@@ -103,6 +106,7 @@ def _with_absolute_paths(config: ReconConfig, folder: Path, from_file: bool) -> 
         "data.mask": config.data.mask,
         "scan.positions": config.scan.positions,
         "probe.start": config.probe.start,
+        "probe.vacuum": config.probe.vacuum,
         "object.tilts": config.object.tilts,
     }
     for number, step in enumerate(config.preprocess):
@@ -113,6 +117,8 @@ def _with_absolute_paths(config: ReconConfig, folder: Path, from_file: bool) -> 
             section.path = absolute(f"{name}.path", section.path)
     if config.start is not None:
         config.start.file = absolute("start.file", config.start.file)
+    if config.data.scratch is not None:
+        config.data.scratch = absolute("data.scratch", config.data.scratch)
     if config.truth is not None:
         config.truth = absolute("truth", config.truth)
     return config
@@ -150,33 +156,36 @@ def run_job(
     def begin() -> tuple[Reconstruction, Truth | None]:
         if not resume and not overwrite:
             refuse_overwriting(output)
-        run, truth = set_up(config, folder, scan, processes)
+        run, truth = set_up(config, folder, scan, output, processes)
         if resume:
             read_checkpoint(run, output / CHECKPOINT_NAME)
         return run, truth
 
-    def announce() -> list[Finding]:
+    def announce() -> list[dict[str, Any]]:
         findings = say_what_comes(run, console)
         _prepare(output, run.config)
-        return findings
+        return [asdict(finding) for finding in findings]
 
     first = processes.first
     if not first:
         console = Console(quiet=True)
     run, truth = processes.together(begin)
-    findings = processes.together(announce if first else list)
-    watch_over(run, console, [*([Checkpoints(output, console)] if first else []), *observers])
-    results = run.results()
-    virtual = measured_views(run.measurements, config.output.virtual)
-    if not first:
-        return JobReport(output, run.finished, results, {})
-    summary = _summary(run, results, output)
-    summary["preflight"] = [asdict(finding) for finding in findings]
-    if truth is not None:
-        _add_truth(summary, run, results, truth, console)
-    if virtual is not None:
-        summary["virtual"] = phase_beside(virtual, results)
-    _write(results, summary, output)
+    checks = processes.together(announce if first else list)
+    with ProgressFiles(output, checks) if first else nullcontext() as progress:
+        live = [progress] if progress and config.output.progress else []
+        kept = [Checkpoints(output, console)] if first else []
+        watch_over(run, console, [*kept, *live, *observers])
+        results = run.results()
+        virtual = measured_views(run.measurements, config.output.virtual)
+        if not first:
+            return JobReport(output, run.finished, results, {})
+        summary = _summary(run, results, output)
+        summary["preflight"] = checks
+        if truth is not None:
+            _add_truth(summary, run, results, truth, console)
+        if virtual is not None:
+            summary["virtual"] = phase_beside(virtual, results)
+        _write(results, summary, output)
     if config.output.figures:
         _draw(results, virtual, output / "figures", console)
     if config.output.tiff is not None:
@@ -299,6 +308,12 @@ def _summary(run: Reconstruction, results: Results, output: Path) -> dict[str, A
         "seconds": sum(seconds),
         "seconds_per_iteration": float(np.median(seconds)) if seconds else None,
         "displacement_px": moved._asdict(),
+        "memory": {
+            **asdict(run.memory),
+            "total": run.memory.total,
+            "part": run.parts.largest,
+            "shortages": run.parts.shortages,
+        },
         "unknowns": {k: v[-1] for k, v in results.history.unknowns.items()},
         "aberrations_A": results.aberrations,
     }

@@ -30,6 +30,7 @@ from fastpty.cli.common import (
     print_notes,
 )
 from fastpty.cli.frc import frc
+from fastpty.cli.watch import watch
 from fastpty.errors import FastptyError, MemoryShortageError, OutputError
 
 if TYPE_CHECKING:
@@ -326,6 +327,9 @@ def report(
         )
     write_report(source, target)
     typer.echo(f"{target} written")
+
+
+app.command()(watch)
 
 
 @app.command()

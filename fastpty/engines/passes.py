@@ -142,10 +142,9 @@ class Passes:
             self._reduction.begin_pass()
         table, number, finished = None, 0, False
         while not finished:
-            begin = number // together * together
+            number = number // together * together
             try:
-                batches = self._source.batches(order[begin * self._size :], self._size)
-                for number, batch in enumerate(batches, begin):
+                for batch in self._source.batches(order[number * self._size :], self._size):
                     turn = self._turn(free, number, len(order), together)
                     self._place = number, len(sizes)
                     first = number // together * together * self._size
@@ -154,6 +153,7 @@ class Passes:
                     if table is None:
                         table = row.new_zeros((len(sizes), len(row)))
                     table[number] = row
+                    number += 1  # before the next one is asked for, which takes memory too
                 finished = True
             except (RuntimeError, MemoryError) as error:
                 if not (is_out_of_memory(error) and self._divisible) or self._moving:

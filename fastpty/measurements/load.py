@@ -59,6 +59,8 @@ def load_measurements(
     config: ReconConfig,
     folder: Path,
     scan: RawScan | None = None,
+    room: int | None = None,
+    scratch: Path | None = None,
     processes: Processes = ALONE,
 ) -> Measurements:
     """Read everything that a reconstruction needs from files.
@@ -67,6 +69,9 @@ def load_measurements(
     ----------
     folder : relative paths in the config start here.
     scan : the recorded patterns, where they are not those of ``data.path``.
+    room : bytes of memory for patterns; what needs more goes to the disk. None: any.
+    scratch : where on the disk, if ``data.scratch`` does not say so; None: where the system has
+        its temporary files.
     processes : which share the patterns; none of them waits for another.
 
     Raises
@@ -83,6 +88,8 @@ def load_measurements(
             negative=config.data.negative,
             mask=recording.scan.mask,
             canvas=recording.canvas,
+            room=room,
+            scratch=_scratch(config.data, folder) or scratch,
             processes=processes,
         )
     disc = fit_disc(np.fft.fftshift(patterns.mean))
@@ -112,6 +119,12 @@ def load_measurements(
     )
 
 
+def _scratch(section: DataConfig, folder: Path) -> Path | None:
+    if section.scratch is None:
+        return None
+    return resolve_path("data.scratch", section.scratch, folder)
+
+
 def _open(config: ReconConfig, folder: Path) -> RawScan:
     section = config.data
     return open_scan(resolve_path("data.path", section.path, folder), **section.reading)
@@ -125,7 +138,7 @@ def _load_positions(config: ReconConfig, recording: Recording, folder: Path) -> 
         positions = _raster(section.step, recording.scan)
     else:
         raise ConfigError("scan", "has neither step nor positions.", "Give one of them.")
-    return rotate_positions(positions, section.rotation_deg, section.affine)
+    return rotate_positions(positions, section.rotation_deg, section.matrix)
 
 
 def listed_positions(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -115,9 +116,10 @@ class _Slot:
 class PatternSource:
     """Batches on the patterns' device.
 
-    Patterns that lie there are gathered there. From the host's memory they are gathered into
-    page-locked buffers and copied while the device works on the batches before; the host waits
-    only where it is more than ``SLOTS`` batches ahead of the device.
+    Patterns that lie there are gathered there. From the host's memory, or from the disk, they are
+    gathered into page-locked buffers and copied while the device works on the batches before; the
+    host waits only where it is more than ``SLOTS`` batches ahead of the device. Where the host is
+    the device, they are read from the disk one batch ahead.
 
     Parameters
     ----------
@@ -140,6 +142,8 @@ class PatternSource:
         whole = index if share.processes.alone else self._where_wanted(order).split(size)
         if self._patterns.on_device:
             found = self._gathered(self._where_wanted(places).split(sizes))
+        elif self._patterns.device.type == "cpu" and self._transfers is None:
+            found = self._read(torch.from_numpy(places).split(sizes))
         else:
             found = self._copied(torch.from_numpy(places).split(sizes))
         with closing(found):  # also when the loop over the batches is broken off
@@ -156,6 +160,16 @@ class PatternSource:
             return on_host
         # From page-locked memory, or the host would wait for the copy.
         return on_host.pin_memory().to(self._patterns.device, non_blocking=True)
+
+    def _read(self, rows: Sequence[torch.Tensor]) -> Generator[torch.Tensor]:
+        """From the disk, each batch while the one before is worked on."""
+        with ThreadPoolExecutor(1) as reader:
+            coming = reader.submit(self._patterns.recorded, rows[0])
+            for number in range(1, len(rows) + 1):
+                recorded = coming.result()
+                if number < len(rows):
+                    coming = reader.submit(self._patterns.recorded, rows[number])
+                yield recorded
 
     def _copied(self, rows: Sequence[torch.Tensor]) -> Generator[torch.Tensor]:
         transfers = self._transfers = self._transfers or CudaTransfers(self._patterns.device)
