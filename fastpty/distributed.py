@@ -112,16 +112,27 @@ class Processes:
             return flag
         return bool(self.add(torch.tensor(float(flag))) > 0)
 
-    def same(self, tensors: Sequence[torch.Tensor]) -> bool:
-        """Whether all processes have the same bits in these tensors."""
+    def check_same(self, tensors: Sequence[torch.Tensor], iteration: int) -> None:
+        """All processes have the same bits in these tensors after so many iterations.
+
+        Raises
+        ------
+        FastptyError : in all of them, if they have not.
+        """
         if self.alone:
-            return True
+            return
         found = torch.stack([_bits(tensor) for tensor in tensors]).cpu()
         largest, smallest = found.clone(), found
         with self._heard():
             dist.all_reduce(largest, op=dist.ReduceOp.MAX)
             dist.all_reduce(smallest, op=dist.ReduceOp.MIN)
-        return torch.equal(largest, smallest)
+        if not torch.equal(largest, smallest):
+            raise FastptyError(
+                f"process {self.rank} of {self.count}",
+                f"has other unknowns than the others after iteration {iteration}.",
+                "Give all of them the same files, the same fastpty and torch, the same kind of "
+                "processor and the same OMP_NUM_THREADS; go on with --resume.",
+            )
 
     def together(self, action: Callable[[], Result]) -> Result:
         """What an action gives in which no process waits for another; its errors are those of all.

@@ -28,7 +28,7 @@ from fastpty.engines import (
     is_out_of_memory,
     make_engine,
 )
-from fastpty.errors import BrokenOffError, FastptyError
+from fastpty.errors import BrokenOffError
 from fastpty.forward import simulate_patterns
 from fastpty.history import record
 from fastpty.io import RawScan
@@ -245,13 +245,8 @@ class Reconstruction:
 
     def _hold_together(self) -> None:
         """All processes have the same unknowns, or none goes on."""
-        if not self.processes.same([*self.model.unknowns.values(), self.model.corner]):
-            raise FastptyError(
-                f"process {self.processes.rank} of {self.processes.count}",
-                f"has other unknowns than the others after iteration {self.iteration}.",
-                "Give all of them the same files, the same fastpty and torch, the same kind of "
-                "processor and the same OMP_NUM_THREADS; go on with --resume.",
-            )
+        unknowns = [*self.model.unknowns.values(), self.model.corner]
+        self.processes.check_same(unknowns, self.iteration)
 
     def _iterate(self) -> IterationReport:
         if self.ending:
