@@ -106,6 +106,11 @@ class DataConfig(ArrayFile):
     mask: ArrayFile | None = Field(
         None, description="[Ny, Nx] in the order of the data, true where a pixel is good"
     )
+    scratch: str | None = Field(
+        None,
+        description="folder of a scratch file, for patterns that do not fit into memory; null: the "
+        "output folder",
+    )
     leave_out: Annotated[float, Field(ge=0, le=0.5)] = Field(
         0.0, description="share of the patterns, drawn by seed, that no stage fits: free R factor"
     )

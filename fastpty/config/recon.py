@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from fastpty.config.base import Section
+from fastpty.config.base import Positive, Section
 from fastpty.config.convergence import ConvergenceConfig
 from fastpty.config.data import BeamConfig, CalibrationConfig, DataConfig, ScanConfig
 from fastpty.config.model import DetectorConfig, ObjectConfig, ProbeConfig, StartConfig
@@ -58,6 +58,11 @@ class ReconConfig(Section):
     )
     seed: int = Field(0, description="of the shuffling; the same seed repeats the same run")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda if there is one")
+    memory: Literal["auto"] | Positive = Field(
+        "auto",
+        description="of the device that a run may take, GiB (2^30 bytes); auto: what is free, less "
+        "a reserve",
+    )
 
     @property
     def stages(self) -> list[Stage]:

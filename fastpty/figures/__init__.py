@@ -34,7 +34,7 @@ __all__ = [
     "write_figure",
 ]
 
-OF_HISTORY = frozenset({"loss.png", "changes.png", "unknowns.png"})
+OF_HISTORY = frozenset({"loss.png", "changes.png", "unknowns.png", "thickness.png"})
 """Figures of the history alone, of which every iteration makes others."""
 
 _log = logging.getLogger(__name__)

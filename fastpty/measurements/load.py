@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fastpty.config import ReconConfig, resolve_path
 from fastpty.config.data import DataConfig, PositionFile
+from fastpty.distributed import ALONE, Processes
 from fastpty.errors import ConfigError, DataError
 from fastpty.io import RawScan, open_scan
 from fastpty.measurements.calibration import DiscFit, fit_disc, object_pixel_size
@@ -55,7 +56,12 @@ class Measurements:
 
 
 def load_measurements(
-    config: ReconConfig, folder: Path, scan: RawScan | None = None
+    config: ReconConfig,
+    folder: Path,
+    scan: RawScan | None = None,
+    room: int | None = None,
+    scratch: Path | None = None,
+    processes: Processes = ALONE,
 ) -> Measurements:
     """Read everything that a reconstruction needs from files.
 
@@ -63,6 +69,10 @@ def load_measurements(
     ----------
     folder : relative paths in the config start here.
     scan : the recorded patterns, where they are not those of ``data.path``.
+    room : bytes of memory for patterns; what needs more goes to the disk. None: any.
+    scratch : where on the disk, if ``data.scratch`` does not say so; None: where the system has
+        its temporary files.
+    processes : which share the patterns; none of them waits for another.
 
     Raises
     ------
@@ -78,6 +88,9 @@ def load_measurements(
             negative=config.data.negative,
             mask=recording.scan.mask,
             canvas=recording.canvas,
+            room=room,
+            scratch=_scratch(config.data, folder) or scratch,
+            processes=processes,
         )
     disc = fit_disc(np.fft.fftshift(patterns.mean))
     pixel_size = wavelength = None
@@ -104,6 +117,12 @@ def load_measurements(
         recording.recorded,
         recording.reports,
     )
+
+
+def _scratch(section: DataConfig, folder: Path) -> Path | None:
+    if section.scratch is None:
+        return None
+    return resolve_path("data.scratch", section.scratch, folder)
 
 
 def _open(config: ReconConfig, folder: Path) -> RawScan:

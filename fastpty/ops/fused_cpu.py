@@ -14,7 +14,7 @@ import torch
 from fastpty.ops import native
 from fastpty.ops.checks import check_finite
 from fastpty.ops.fused_inputs import Address, Gradients, Inputs, Wanted, WaveProducts
-from fastpty.ops.waves import Waves, kernel_memory
+from fastpty.ops.waves import Waves, kernel_memory, wave_budget
 from fastpty.optics import spatial_frequencies
 from fastpty.optics.propagator import axial_wavenumber, propagator
 
@@ -30,7 +30,7 @@ def memory(probe: torch.Tensor, object_modes: int, slices: int, positions: int) 
     the waves that are kept, within the budget, and the positions' own gradients of the object."""
     modes, ny, nx = probe.shape
     of_position = 4 * _saved_floats(modes, object_modes, slices, (ny, nx))
-    kept = min(positions * of_position, Waves.budget)
+    kept = min(positions * of_position, wave_budget(probe.device))
     return kept + min(positions * of_position // modes, _CHUNK_BYTES)
 
 

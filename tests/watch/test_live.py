@@ -80,7 +80,7 @@ def test_before_while_and_after(tmp_path: Path, drawn: list[str]) -> None:
     assert "bright field radius 9 px radii differ" in words(view.sections["data"])
     assert set(drawn) == {
         *("loss.png", "forward_iter0000.png", "probe_modes.png", "positions.png"),
-        *("phase_sum.png", "phase_slices.png"),
+        *("phase_sum.png", "phase_slices.png", "depth_sections.png", "fourier.png"),
     }
 
     (folder / PROGRESS_NAME).unlink()
@@ -126,26 +126,27 @@ def test_an_iteration_changes_its_curves_alone(tmp_path: Path, drawn: list[str])
     leave(tmp_path, begun(6))
     assert "Images and numbers are of this iteration." in refreshed(page).head
     assert drawn == [
-        *("loss.png", "probe_modes.png", "positions.png", "phase_sum.png", "phase_slices.png")
+        *("loss.png", "probe_modes.png", "positions.png", "phase_sum.png", "phase_slices.png"),
+        *("depth_sections.png", "fourier.png"),
     ]
 
 
 def test_the_loss_does_not_wait_for_images(tmp_path: Path, drawn: list[str]) -> None:
     """Nor do images wait for ever, however fast iterations come."""
     page = Live(tmp_path)
-    for iteration in range(1, 7):
+    for iteration in range(1, 8):
         leave(tmp_path, begun(iteration), state=iteration == 1)
         page.refresh()
         assert f"Iteration {iteration} of 12" in page.look().head
-    assert drawn.count("loss.png") == 6
-    assert len(set(drawn)) == 6
+    assert drawn.count("loss.png") == 7
+    assert len(set(drawn)) == 8
 
 
 def test_images_have_addresses(tmp_path: Path, drawn: list[str]) -> None:
     leave(tmp_path, begun())
     page = Live(tmp_path)
     names = images(refreshed(page), "object")
-    assert len(names) == 5
+    assert len(names) == 7
     shown = page.image(names[0])
     assert shown is not None
     assert Image.open(io.BytesIO(shown)).format == "PNG"
@@ -193,7 +194,7 @@ def test_a_figure_that_fails_spoils_no_other(
     leave(tmp_path, begun(4))
     view = refreshed(Live(tmp_path))
     assert "positions" not in view.sections
-    assert len(images(view, "object")) == 5
+    assert len(images(view, "object")) == 7
 
 
 def test_a_file_that_is_replaced_while_it_is_read(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.config.table.entries import Change, Entry, array_file, below
+from tests.config.table.entries import Change, Elsewhere, Entry, array_file, below
 
 __all__ = ["DATA"]
 
@@ -62,6 +62,7 @@ DATA: dict[str, Entry] = {
             "gap": data(4 * 16 * 14, **RAW),
             "zero_frequency": data("corner"),
             "negative": data("clip", "refusal", dataset="negative"),
+            "scratch": Elsewhere("tests/measurements/test_on_disk.py::test_a_run_from_the_disk"),
             "leave_out": data(0.2, "loss"),
             "half": data({"part": 1}, "loss"),
             "half.split": data("random", "loss", half={"part": 1}),

@@ -41,4 +41,5 @@ OUTPUT: dict[str, Entry] = {
     ),
     "truth": Change("a.h5", "files"),
     "device": Change("cuda", "device"),
+    "memory": Elsewhere("tests/test_memory.py::test_batches_in_parts"),
 }
