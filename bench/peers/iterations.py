@@ -124,9 +124,9 @@ def compare(peer: str, module: str, version: str, time_peer: Callable[[Case, Clo
         each, and notes the peer's in the clock.
     """
     parser = argparse.ArgumentParser(prog=f"python -m {module}")
-    parser.add_argument("--side", type=int, default=16, help="positions along each axis")
+    parser.add_argument("--side", type=int, default=8, help="positions along each axis")
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2, help="more, and peers may break on noise")
     parser.add_argument("--engines", nargs="+", default=["epie", "lsqml"])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
     options = parser.parse_args()

@@ -175,6 +175,15 @@ class ExitWaves:
         a factor [B, Nz] a_j of each position."""
         if self._occupancy is not None:
             power = power * self._occupancy[:, None, None, None]
+        if self._corner.device.type == "cpu":
+            lit = power.new_zeros(self._obj.shape)
+            for j, place in enumerate(self._places()):
+                part = lit[:, :, place[0], place[1]]
+                if weight is None:
+                    part += power[j]
+                else:
+                    part.addcmul_(power[j], weight[j, :, None, None])
+            return lit
         if weight is not None:
             power = power * weight[:, None, :, None, None]
         one = power.new_ones(len(power), 1, *power.shape[-2:], dtype=torch.complex64)
@@ -189,8 +198,18 @@ class ExitWaves:
 
     def transmitted(self) -> torch.Tensor:
         """[Ny, Nx] sum_jn w |O_0|^2 in the windows."""
-        power = self.weighted(power_of(self.first_slice))
-        return self.windows(power.to(torch.complex64)).real.sum((0, 1))
+        power = self.weighted(power_of(self.first_slice)).sum(0)
+        if self._corner.device.type == "cpu":
+            total = power.new_zeros(self._probe.shape[-2:])
+            for place in self._places():
+                total += power[place]
+            return total
+        return self.windows(power[None].to(torch.complex64)).real.sum((0, 1))
+
+    def _places(self) -> list[tuple[slice, slice]]:
+        """Of the windows in the object; on a device the host would have to wait for them."""
+        ny, nx = self._probe.shape[-2:]
+        return [(slice(y, y + ny), slice(x, x + nx)) for y, x in self._corner.tolist()]
 
     @property
     def first_slice(self) -> torch.Tensor:
