@@ -33,7 +33,14 @@ from fastpty.results import RESULT_NAME, Results, write_results
 from fastpty.truth import Truth, compare_with_truth, read_truth
 from fastpty.virtual import VirtualImages, phase_beside
 
-__all__ = ["JobReport", "print_preflight", "refuse_overwriting", "run_job", "set_up"]
+__all__ = [
+    "JobReport",
+    "print_preflight",
+    "refuse_overwriting",
+    "run_job",
+    "set_up",
+    "with_absolute_paths",
+]
 
 CONFIG_NAME = "config.yaml"
 SUMMARY_NAME = "summary.json"
@@ -63,14 +70,25 @@ def set_up(config: ReconConfig, folder: Path) -> tuple[Reconstruction, Truth | N
     """
     if config.output.tiff is not None:
         check_tifffile("output.tiff")  # now, not after hours of work
-    config = _with_absolute_paths(config, folder)
+    config = with_absolute_paths(config, folder)
     run = Reconstruction.from_config(config, folder)
     if config.truth is None:
         return run, None
     return run, read_truth(Path(config.truth), run.measurements)
 
 
-def _with_absolute_paths(config: ReconConfig, folder: Path) -> ReconConfig:
+def with_absolute_paths(config: ReconConfig, folder: Path) -> ReconConfig:
+    """A copy that means the same in whatever folder it stands.
+
+    Parameters
+    ----------
+    folder : where relative paths start now.
+
+    Raises
+    ------
+    ConfigError : an environment variable in a path is not set.
+    """
+
     def absolute(field: str, path: str) -> str:
         return os.path.abspath(resolve_path(field, path, folder))
 
