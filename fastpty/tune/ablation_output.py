@@ -33,6 +33,7 @@ _HEADS = {
     "loss": "loss",
     "r_factor": "R factor",
     "free_r_factor": "free R factor",
+    "free_nll": "free -log likelihood",
     "frc": "FRC area",
     "resolution": "half-bit resolution",
     "truth_correlation": "correlation with the truth",

@@ -191,6 +191,7 @@ class TrialRunner:
             "loss": run.history.loss[-1],
             "r_factor": _known(results.r_factor),
             "free_r_factor": None if free is None else _known(free["r_factor"]),
+            "free_nll": None if free is None else _known(free["poisson_nll"]),
             "contrast": contrast(phase),
         }
         if run.config.truth is not None:

@@ -13,7 +13,16 @@ from rich.console import Console
 
 from fastpty.config import ReconConfig, validate_config
 from fastpty.errors import DivergenceError
-from fastpty.tune import AblateConfig, StudyReport, TuneConfig, run_ablation, run_search, workers
+from fastpty.tune import (
+    AblateConfig,
+    StudyReport,
+    TuneConfig,
+    ablation_output,
+    run_ablation,
+    run_search,
+    search_output,
+    workers,
+)
 from fastpty.tune.trial import Outcome, Told, Wanted
 from tests.recon_cases import TINY, merged
 
@@ -27,7 +36,7 @@ SEARCH: dict[str, Any] = {
         "scan.rotation_deg": {"low": -10, "high": 10},
     },
     "sampler": {"name": "tpe", "startup": 3},
-    "trials": 8,
+    "trials": 6,
 }
 
 
@@ -83,6 +92,9 @@ def formula(monkeypatch: pytest.MonkeyPatch) -> type[Formula]:
         pass
 
     monkeypatch.setattr(workers, "TrialRunner", Mine)
+    # What takes longest, and is looked at in tests of its own.
+    for module in (search_output, ablation_output):
+        monkeypatch.setattr(module, "write_figure", lambda path, draw: None)
     return Mine
 
 
@@ -94,17 +106,25 @@ def write_base(folder: Path, **changes: Any) -> None:
 
 
 def search(
-    folder: Path, output: str = "out", *, resume: bool = False, overwrite: bool = False, **study: Any
+    folder: Path,
+    output: str = "out",
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    **study: Any,
 ) -> StudyReport:
     config = validate_config(TuneConfig, {**SEARCH, **study})
     console = Console(file=io.StringIO())
-    return run_search(
-        config, folder, folder / output, console, resume=resume, overwrite=overwrite
-    )
+    return run_search(config, folder, folder / output, console, resume=resume, overwrite=overwrite)
 
 
 def ablate(
-    folder: Path, output: str = "out", *, resume: bool = False, overwrite: bool = False, **study: Any
+    folder: Path,
+    output: str = "out",
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    **study: Any,
 ) -> StudyReport:
     config = validate_config(AblateConfig, {"base": "base.yaml", **study})
     console = Console(file=io.StringIO())
