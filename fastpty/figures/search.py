@@ -24,9 +24,9 @@ _LABELS = {
     "frc": "area of the FRC",
     "contrast": "contrast (rad)",
 }
-_WORST = 0.85
-"""Part of the trials that a scale of the objective has room for, from the best: those far off would
-leave nothing to be seen of the others."""
+_TYPICAL, _ROOM = 0.85, 3.0
+"""A scale of the objective reaches three times as far from the best as this part of the trials:
+those far off would leave nothing to be seen of the others."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ class SearchView:
         values = np.sort(self.values[np.isfinite(self.values)])
         if self.more_is_better:
             values = -values[::-1]
-        last = values[math.ceil(_WORST * (values.size - 1))]
+        typical = values[min(max(1, int(_TYPICAL * (values.size - 1))), values.size - 1)]
+        last = values[values <= values[0] + _ROOM * (typical - values[0])][-1]
         room = 0.08 * (last - values[0]) or 0.05 * abs(values[0]) or 1.0
         low, high = float(values[0] - room), float(last + room)
         return (-high, -low) if self.more_is_better else (low, high)

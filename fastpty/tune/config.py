@@ -194,7 +194,7 @@ def _named(name: str, levels: Any) -> list[Any] | dict[str, dict[str, Any]]:
     for label, fields in levels.items():
         if not isinstance(fields, Mapping):
             raise ValueError(
-                f"{name}.{label} must be a mapping of fields to values, {{}} for those of the base; "
-                f"found {fields!r}"
+                f"{name}.{label} must be a mapping of fields to values, {{}} for those of the "
+                f"base; found {fields!r}"
             )
     return {str(label): dict(fields) for label, fields in levels.items()}
