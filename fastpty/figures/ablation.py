@@ -26,6 +26,7 @@ __all__ = ["AblationView", "draw_heat_maps", "draw_objects", "draw_panels"]
 
 _ROWS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     ("R factor", (("r_factor", "fitted"), ("free_r_factor", "left out"))),
+    ("free −log\nlikelihood", (("free_nll", ""),)),
     ("FRC area", (("frc", ""),)),
     ("correlation\nwith the truth", (("truth_correlation", ""),)),
 )
@@ -108,16 +109,19 @@ def _slant(axes: Axes, labels: Sequence[str]) -> None:
 
 @style()
 def draw_heat_maps(view: AblationView) -> Figure:
-    """Of two things varied together: the mean of each number over the seeds, one down, the other
-    across. Empty cells are combinations that failed."""
-    (down, rows), (across, columns) = view.factors.items()
+    """Of two things varied together: the mean of each number over the seeds. The one with the
+    longer names goes down, the other across; empty cells are combinations that failed."""
+    # Long names have room beside the rows.
+    (across, columns), (down, rows) = sorted(
+        view.factors.items(), key=lambda factor: sum(map(len, factor[1]))
+    )
     shown = [
-        (number, f"{label} {of}".strip().replace("\n", " "))
+        (number, f"{label}\n{of}".strip())
         for label, numbers in _ROWS
         for number, of in numbers
         if view.has(number)
     ]
-    figure = new_figure(PAGE * len(shown) / 3, 0.7 + 0.35 * len(rows))
+    figure = new_figure(PAGE * max(len(shown), 3) / 4, 0.7 + 0.3 * len(rows))
     for axes, (number, label) in zip(
         figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True
     ):
@@ -126,7 +130,7 @@ def draw_heat_maps(view: AblationView) -> Figure:
             cell = view.of(number, {down: rows[row], across: columns[column]})
             if cell.size:
                 means[row, column] = cell.mean()
-        smaller = "r_factor" in number
+        smaller = number in ("r_factor", "free_r_factor", "free_nll")
         image = axes.imshow(means, cmap="viridis" + "_r" * smaller, aspect="auto")
         for (row, column), value in np.ndenumerate(means):
             if np.isfinite(value):
@@ -134,7 +138,7 @@ def draw_heat_maps(view: AblationView) -> Figure:
                 colour = "white" if dark else "black"
                 axes.text(column, row, f"{value:.3f}", ha="center", va="center", color=colour)
         axes.set_xticks(range(len(columns)), columns)
-        axes.set_yticks(range(len(rows)), rows)
+        axes.set_yticks(range(len(rows)), rows if axes is figure.axes[0] else [])
         _slant(axes, columns)
         axes.set_xlabel(across)
         axes.set_title(label)

@@ -49,11 +49,11 @@ def test_heat_maps() -> None:
     figure.draw_without_rendering()
     first = figure.axes[0]
     image = first.images[0].get_array()
-    assert image[0, 1] == pytest.approx(number_of("1", "4", 0) + 0.005)
-    assert np.isnan(np.ma.filled(image, np.nan)[1, 2])
+    assert image[1, 0] == pytest.approx(number_of("1", "4", 0) + 0.005)
+    assert np.isnan(np.ma.filled(image, np.nan)[2, 1])
     assert len(first.texts) == 5
-    assert (first.get_xlabel(), first.get_ylabel()) == ("probe.modes", "object.slices")
-    assert [axes.get_title() for axes in figure.axes] == ["R factor fitted", "R factor left out"]
+    assert (first.get_xlabel(), first.get_ylabel()) == ("object.slices", "probe.modes")
+    assert [axes.get_title() for axes in figure.axes] == ["R factor\nfitted", "R factor\nleft out"]
 
 
 @pytest.mark.parametrize("pixel", [(0.4, 0.5), (np.nan, np.nan)])
