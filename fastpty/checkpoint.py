@@ -22,7 +22,7 @@ from fastpty.results import History, Snapshot
 __all__ = ["CHECKPOINT_NAME", "read_checkpoint", "write_checkpoint"]
 
 CHECKPOINT_NAME = "checkpoint.pt"
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 
 _ANEW = "Start a new run without --resume."
 
@@ -32,6 +32,7 @@ _ANEW = "Start a new run without --resume."
 _FREE_FIELDS = (
     "output",
     "device",
+    "memory",
     "truth",
     "convergence",
     "plan",
@@ -39,6 +40,7 @@ _FREE_FIELDS = (
     "loss",
     "constraints",
     "data.path",
+    "data.scratch",
     "data.mask.path",
     "scan.positions.path",
     "probe.start.path",
@@ -68,6 +70,8 @@ def write_checkpoint(run: Reconstruction, path: Path) -> None:
         "unknowns": {name: tensor.detach() for name, tensor in model.unknowns.items()},
         "corner": model.corner,
         "engine": run.engine.state(),
+        # Sums over parts have other roundings than those over whole batches.
+        "part": run.parts.largest,
         "history": asdict(run.history),
         "snapshots": [
             {
@@ -134,6 +138,7 @@ def _restore(run: Reconstruction, state: dict[str, Any]) -> None:
     run.iteration = state["iteration"]
     run.diverged = state["diverged"]
     run.history = History(**state["history"])
+    run.parts.at_most(state["part"])
     run.begin_stage(state["stage"])
     run.engine.load_state(state["engine"])
     good = run.measurements.patterns.centred_mask

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["ConfigError", "DataError", "DivergenceError", "FastptyError", "OutputError"]
+__all__ = [
+    "BrokenOffError",
+    "ConfigError",
+    "DataError",
+    "DivergenceError",
+    "FastptyError",
+    "MemoryShortageError",
+    "OutputError",
+]
 
 
 class FastptyError(Exception):
@@ -41,5 +49,13 @@ class OutputError(FastptyError):
     """The output folder cannot be written, or would overwrite what is there."""
 
 
-class DivergenceError(FastptyError):
-    """A run has broken off, as a loss or an unknown was infinite or NaN."""
+class BrokenOffError(FastptyError):
+    """A run has broken off within an iteration, and is back where that began."""
+
+
+class DivergenceError(BrokenOffError):
+    """A loss or an unknown was infinite or NaN."""
+
+
+class MemoryShortageError(BrokenOffError):
+    """Memory ran out where there was nothing left to make smaller."""

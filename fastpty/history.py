@@ -44,6 +44,7 @@ def record(
         (history.change, changes),
         (history.lr, report.lr),
         (history.leakage, leakage(model)),
+        (history.positions, {"rms": float(np.sqrt((moved**2).mean())), "max": float(moved.max())}),
     ):
         _add(kind, values, math.nan, done)
 

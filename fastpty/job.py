@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,13 @@ from fastpty.errors import FastptyError, OutputError
 from fastpty.export import check_tifffile, write_tables, write_tiffs
 from fastpty.figures import save_figures
 from fastpty.heap import keep_freed_memory
+from fastpty.io import RawScan
 from fastpty.measurements.views import measured_views
 from fastpty.metrics import displacement
-from fastpty.observers import Checkpoints, Interrupt, ProgressDisplay
+from fastpty.observers import Checkpoints, Interrupt, ProgressDisplay, ProgressFiles
 from fastpty.preflight import Finding, preflight
 from fastpty.quality import quality_of, quality_table
-from fastpty.recon import Reconstruction
+from fastpty.recon import Observer, Reconstruction
 from fastpty.report import REPORT_NAME, write_report
 from fastpty.results import RESULT_NAME, Results, write_results
 from fastpty.truth import Truth, compare_with_truth, read_truth
@@ -38,7 +40,9 @@ __all__ = [
     "print_preflight",
     "refuse_overwriting",
     "run_job",
+    "say_what_comes",
     "set_up",
+    "watch_over",
     "with_absolute_paths",
 ]
 
@@ -53,16 +57,21 @@ class JobReport:
 
     folder: Path
     finished: bool
+    results: Results
     summary: dict[str, Any]
 
 
-def set_up(config: ReconConfig, folder: Path) -> tuple[Reconstruction, Truth | None]:
+def set_up(
+    config: ReconConfig, folder: Path, scan: RawScan | None = None, scratch: Path | None = None
+) -> tuple[Reconstruction, Truth | None]:
     """Read everything that the config names. Its paths become absolute: a copy of it, in
     whatever folder, then means the same.
 
     Parameters
     ----------
     folder : relative paths in the config start here.
+    scan : the recorded patterns, where they are not those of ``data.path``.
+    scratch : folder for patterns that do not fit into memory; None: the system's.
 
     Raises
     ------
@@ -70,19 +79,23 @@ def set_up(config: ReconConfig, folder: Path) -> tuple[Reconstruction, Truth | N
     """
     if config.output.tiff is not None:
         check_tifffile("output.tiff")  # now, not after hours of work
-    config = with_absolute_paths(config, folder)
-    run = Reconstruction.from_config(config, folder)
+    config = with_absolute_paths(config, folder, from_file=scan is None)
+    keep_freed_memory()
+    run = Reconstruction.from_config(config, folder, scan=scan, scratch=scratch)
     if config.truth is None:
         return run, None
     return run, read_truth(Path(config.truth), run.measurements)
 
 
-def with_absolute_paths(config: ReconConfig, folder: Path) -> ReconConfig:
+def with_absolute_paths(
+    config: ReconConfig, folder: Path, *, from_file: bool = True
+) -> ReconConfig:
     """A copy that means the same in whatever folder it stands.
 
     Parameters
     ----------
     folder : where relative paths start now.
+    from_file : whether ``data.path`` names the patterns.
 
     Raises
     ------
@@ -94,10 +107,11 @@ def with_absolute_paths(config: ReconConfig, folder: Path) -> ReconConfig:
 
     config = config.model_copy(deep=True)
     sections: dict[str, ArrayFile | None] = {
-        "data": config.data,
+        "data": config.data if from_file else None,
         "data.mask": config.data.mask,
         "scan.positions": config.scan.positions,
         "probe.start": config.probe.start,
+        "probe.vacuum": config.probe.vacuum,
         "object.tilts": config.object.tilts,
     }
     for number, step in enumerate(config.preprocess):
@@ -108,6 +122,8 @@ def with_absolute_paths(config: ReconConfig, folder: Path) -> ReconConfig:
             section.path = absolute(f"{name}.path", section.path)
     if config.start is not None:
         config.start.file = absolute("start.file", config.start.file)
+    if config.data.scratch is not None:
+        config.data.scratch = absolute("data.scratch", config.data.scratch)
     if config.truth is not None:
         config.truth = absolute("truth", config.truth)
     return config
@@ -121,6 +137,8 @@ def run_job(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    scan: RawScan | None = None,
+    observers: Sequence[Observer] = (),
 ) -> JobReport:
     """Reconstruct and write everything.
 
@@ -130,6 +148,8 @@ def run_job(
     output : folder for the results; made if need be.
     resume : go on from the checkpoint in ``output``.
     overwrite : replace the results of an earlier run in ``output``.
+    scan : the recorded patterns, where they are not those of ``data.path``.
+    observers : who else watches.
 
     Raises
     ------
@@ -137,30 +157,24 @@ def run_job(
     """
     if not resume and not overwrite:
         refuse_overwriting(output)
-    keep_freed_memory()
-    run, truth = set_up(config, folder)
+    run, truth = set_up(config, folder, scan, output)
     if resume:
         read_checkpoint(run, output / CHECKPOINT_NAME)
-    console.print(f"[bold]{run.measurements.source}[/bold] on {run.model.probe.device}")
-    findings = preflight(run)
-    print_preflight(findings, console)
+    findings = say_what_comes(run, console)
     _prepare(output, run.config)
-
-    interrupt, display = Interrupt(console), ProgressDisplay(console)
-    try:
-        run.run([interrupt, display, Checkpoints(output, console)])
-    finally:
-        interrupt.restore()
-        display.close()
-    results = run.results()
-    summary = _summary(run, results, output)
-    summary["preflight"] = [asdict(finding) for finding in findings]
-    if truth is not None:
-        _add_truth(summary, run, results, truth, console)
-    virtual = measured_views(run.measurements, config.output.virtual)
-    if virtual is not None:
-        summary["virtual"] = phase_beside(virtual, results)
-    _write(results, summary, output)
+    checks = [asdict(finding) for finding in findings]
+    with ProgressFiles(output, checks) as progress:
+        live = [progress] if config.output.progress else []
+        watch_over(run, console, [Checkpoints(output, console), *live, *observers])
+        results = run.results()
+        summary = _summary(run, results, output)
+        summary["preflight"] = checks
+        if truth is not None:
+            _add_truth(summary, run, results, truth, console)
+        virtual = measured_views(run.measurements, config.output.virtual)
+        if virtual is not None:
+            summary["virtual"] = phase_beside(virtual, results)
+        _write(results, summary, output)
     if config.output.figures:
         _draw(results, virtual, output / "figures", console)
     if config.output.tiff is not None:
@@ -168,7 +182,25 @@ def run_job(
     if config.output.report:
         _report(output, console)
     _print_summary(summary, console)
-    return JobReport(output, run.finished, summary)
+    return JobReport(output, run.finished, results, summary)
+
+
+def say_what_comes(run: Reconstruction, console: Console) -> list[Finding]:
+    """Data, device and preflight of a run that is set up."""
+    console.print(f"[bold]{run.measurements.source}[/bold] on {run.model.probe.device}")
+    findings = preflight(run)
+    print_preflight(findings, console)
+    return findings
+
+
+def watch_over(run: Reconstruction, console: Console, observers: Sequence[Observer]) -> None:
+    """Run to the end, or to Ctrl-C, with its progress on the console."""
+    interrupt, display = Interrupt(console), ProgressDisplay(console)
+    try:
+        run.run([interrupt, display, *observers])
+    finally:
+        interrupt.restore()
+        display.close()
 
 
 def _write(results: Results, summary: dict[str, Any], output: Path) -> None:
@@ -263,6 +295,12 @@ def _summary(run: Reconstruction, results: Results, output: Path) -> dict[str, A
         "seconds": sum(seconds),
         "seconds_per_iteration": float(np.median(seconds)) if seconds else None,
         "displacement_px": moved._asdict(),
+        "memory": {
+            **asdict(run.memory),
+            "total": run.memory.total,
+            "part": run.parts.largest,
+            "shortages": run.parts.shortages,
+        },
         "unknowns": {k: v[-1] for k, v in results.history.unknowns.items()},
         "aberrations_A": results.aberrations,
     }

@@ -18,11 +18,19 @@ from fastpty.config import ReconConfig
 from fastpty.config.plan import Stage
 from fastpty.constraints import apply_constraints
 from fastpty.convergence import Kept, stalled
-from fastpty.engines import Engine, IterationReport, NotFiniteError, make_engine
-from fastpty.errors import ConfigError, DivergenceError
+from fastpty.engines import (
+    Engine,
+    IterationReport,
+    NotFiniteError,
+    Parts,
+    is_out_of_memory,
+    make_engine,
+)
+from fastpty.errors import BrokenOffError, ConfigError
 from fastpty.forward import simulate_patterns
 from fastpty.history import record
 from fastpty.info import why_no_cuda
+from fastpty.io import RawScan
 from fastpty.measurements import (
     Measurements,
     Visited,
@@ -30,10 +38,12 @@ from fastpty.measurements import (
     visited_positions,
     withheld_positions,
 )
+from fastpty.memory import MemoryPlan, memory_limit, plan_memory, room_for_patterns
 from fastpty.metrics import r_factor
 from fastpty.model import Model
 from fastpty.results import History, Results, Snapshot
 from fastpty.start import start_model
+from fastpty.wording import StageEnding, diverged, ending_of, out_of_memory
 
 __all__ = ["Observer", "Reconstruction", "StageEnding", "choose_device"]
 
@@ -51,17 +61,8 @@ class Observer:
         """The last iteration is finished, or the run was asked to stop."""
 
     def broke_off(self, run: Reconstruction) -> None:
-        """An iteration came to infinite numbers or NaN; the run is back where it began."""
-
-
-@dataclass(frozen=True)
-class StageEnding:
-    """How a stage ended: after its ``iterations``, ``converged``, or, if stopped, not yet."""
-
-    name: str
-    iterations: int
-    ended: str
-    text: str
+        """An iteration came to infinite numbers or NaN, or found no memory; the run is back where
+        it began."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -89,7 +90,8 @@ class Reconstruction:
 
     Build one with :meth:`from_config`, then :meth:`run` it. ``iteration`` counts the finished
     ones; ``stage`` is that of the last of them, or the first; ``stop_requested`` makes :meth:`run`
-    return after the present one. ``diverged`` is true after an iteration that broke off.
+    return after the present one. ``diverged`` is true after an iteration that broke off. ``parts``
+    says in which parts batches go through.
     """
 
     config: ReconConfig
@@ -101,6 +103,8 @@ class Reconstruction:
     stop_requested: bool = False
     diverged: bool = False
     held_positions: int = 0
+    memory: MemoryPlan = field(init=False)
+    parts: Parts = field(init=False)
     stages: list[Stage] = field(init=False)
     engine: Engine = field(init=False)
 
@@ -115,12 +119,21 @@ class Reconstruction:
             )
             for stage in self.stages
         ]
+        self.memory = plan_memory(
+            self.config, self.model, self.measurements.patterns, self.stages, self.all_visited
+        )
+        self.parts = Parts(self.memory.part, self.memory.limit)
         self._kept = Kept(self.model)
         self.begin_stage(0)
 
     @classmethod
     def from_config(
-        cls, config: ReconConfig, folder: Path, measurements: Measurements | None = None
+        cls,
+        config: ReconConfig,
+        folder: Path,
+        measurements: Measurements | None = None,
+        scan: RawScan | None = None,
+        scratch: Path | None = None,
     ) -> Reconstruction:
         """Read the data and set the model up.
 
@@ -128,6 +141,7 @@ class Reconstruction:
         ----------
         folder : relative paths in the config start here.
         measurements : already loaded from the same config, to save a second reading.
+        scan, scratch : as in :func:`fastpty.measurements.load_measurements`.
 
         Raises
         ------
@@ -135,9 +149,10 @@ class Reconstruction:
         """
         device = choose_device(config.device)
         if measurements is None:
-            measurements = load_measurements(config, folder)
+            room = room_for_patterns(config, device)
+            measurements = load_measurements(config, folder, scan, room, scratch)
         model = start_model(config, measurements, folder, device)
-        measurements.patterns.to(device)
+        measurements.patterns.to(device, memory_limit(config))
         return cls(config, measurements, model)
 
     def begin_stage(self, number: int) -> None:
@@ -152,6 +167,7 @@ class Reconstruction:
             self.config.seed,
             self._before,
             self.history.loss[self._before :],
+            self.parts,
         )
 
     @property
@@ -185,23 +201,8 @@ class Reconstruction:
             done = self.history.stage.count(stage.number)
             why = "iterations" if done >= stage.iterations else "converged"
             ended = self.ending if stage is self.stage else why
-            found.append(StageEnding(stage.name, done, ended, self._text(stage, done, ended)))
+            found.append(ending_of(stage, done, ended, self.config.convergence))
         return found
-
-    def _text(self, stage: Stage, done: int, ended: str) -> str:
-        text = f"{stage.title}, " if stage.title else ""
-        text += f"{_iterations(done)}: "
-        rule = self.config.convergence
-        if ended == "iterations":
-            return text + "all that were asked for"
-        if ended == "converged":
-            within = f"in {_iterations(rule.patience or 0)}"
-            if rule.of == "loss":
-                return (
-                    f"{text}the loss has not fallen by more than {rule.threshold:g} of it {within}"
-                )
-            return f"{text}no unknown has changed by more than {rule.threshold:g} {within}"
-        return text + "stopped"
 
     @property
     def finished(self) -> bool:
@@ -220,8 +221,9 @@ class Reconstruction:
 
         Raises
         ------
-        DivergenceError : something has become infinite or NaN. The run is back at the end of the
-            last iteration that was sound.
+        DivergenceError : something has become infinite or NaN.
+        MemoryShortageError : memory ran out. After both the run is back at the end of the last
+            iteration that was sound.
         """
         for observer in observers:
             observer.started(self)
@@ -230,7 +232,7 @@ class Reconstruction:
         while not (self.finished or self.stop_requested):
             try:
                 report = self._iterate()
-            except DivergenceError:
+            except BrokenOffError:
                 for observer in observers:
                     observer.broke_off(self)
                 raise
@@ -249,6 +251,7 @@ class Reconstruction:
         begun = time.perf_counter()
         self._kept.keep()
         number = self.stage_iteration + 1
+        self.parts.iteration = self.iteration + 1
         try:
             report = self.engine.run_iteration(number)
             self.model.fold_aberrations()
@@ -256,7 +259,13 @@ class Reconstruction:
             self.held_positions = self.model.rechoose_corners(self.engine.reach)
             changes = self._sound_changes()
         except NotFiniteError as error:
-            raise self._broken_off(error) from error
+            self._go_back()
+            raise diverged(self.stage, self.iteration + 1, number, error) from error
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            self._go_back()
+            raise out_of_memory(self.stage, self.iteration + 1, error) from error
         # What looks at the model between iterations must see the same whether or not the run was
         # resumed there; gradients wanted mean another way through the forward model.
         for tensor in self.model.unknowns.values():
@@ -278,24 +287,11 @@ class Reconstruction:
             raise NotFiniteError(broken)
         return changes
 
-    def _broken_off(self, error: NotFiniteError) -> DivergenceError:
-        """Return to the end of the iteration before, without the optimiser's moments."""
+    def _go_back(self) -> None:
+        """To the end of the iteration before, without the optimiser's moments."""
         self._kept.restore()
         self.begin_stage(self.stage.number)
         self.diverged = True
-        where = f"iteration {self.iteration + 1}"
-        if self.stage.field:
-            where += f" ({self.stage.title}, its iteration {self.stage_iteration + 1})"
-        if error.batch is not None:
-            link = "the step after batch" if error.after else "batch"
-            where += f", {link} {error.batch[0]} of {error.batch[1]}"
-        elif not error.after:
-            where += ", in its constraints"
-        return DivergenceError(
-            f"{self.stage.field}optimise",
-            f"{', '.join(error.culprits)} became infinite or NaN in {where}.",
-            "Lower the learning rates, and check the data for outliers.",
-        )
 
     def _snapshot_if_due(self) -> None:
         wanted = self.config.output.snapshots
@@ -318,7 +314,8 @@ class Reconstruction:
         """(measured, simulated) [B, Ny, Nx] in counts, zero frequency at N//2."""
         index = index.to(self.model.probe.device)
         patterns = self.measurements.patterns
-        simulated = simulate_patterns(self.model, index) / patterns.scale
+        parts = [simulate_patterns(self.model, part) for part in self.parts.of(index)]
+        simulated = torch.cat(parts) / patterns.scale
         pair = (patterns.counts(index), simulated)
         measured, simulated = (torch.fft.fftshift(p, dim=(1, 2)).cpu().numpy() for p in pair)
         return measured, simulated
@@ -328,14 +325,21 @@ class Reconstruction:
         to, and, where some are, those ``left_out``."""
         kinds = {"fitted": self.visited.index, "left_out": self.visited.left_out}
         size = self.stage.optimise.batch_size
+        if self.parts.largest is not None:
+            size = min(size, self.parts.largest)
         return {
             kind: pattern_agreement(self.model, self.measurements.patterns, index, size)
             for kind, index in kinds.items()
             if len(index)
         }
 
-    def results(self) -> Results:
-        """The state as numpy arrays, the probe in sqrt(counts)."""
+    def results(self, *, agreement: bool = True) -> Results:
+        """The state as numpy arrays, the probe in sqrt(counts).
+
+        Parameters
+        ----------
+        agreement : with the patterns, which a pass over all of them has to find.
+        """
         model = self.model
         counts = self.measurements.patterns.scale**-0.5
 
@@ -343,7 +347,7 @@ class Reconstruction:
             return None if tensor is None else tensor.detach().cpu().numpy()
 
         tilt = array(model.tilt)
-        agreement = self.agreement()
+        found = self.agreement() if agreement else {}
         return Results(
             amplitude=model.amplitude.detach().cpu().numpy(),
             phase=model.phase.detach().cpu().numpy(),
@@ -360,8 +364,8 @@ class Reconstruction:
             history=self.history,
             snapshots=self.snapshots,
             config=self.config.model_dump(mode="json"),
-            r_factor=agreement["fitted"].r_factor,
-            agreement={kind: asdict(found) for kind, found in agreement.items()},
+            r_factor=found["fitted"].r_factor if found else None,
+            agreement={kind: asdict(numbers) for kind, numbers in found.items()},
             seed=self.config.seed,
             device=str(model.probe.device),
         )
@@ -373,10 +377,6 @@ class Reconstruction:
             return {}
         values = lens.start + lens.angstrom * moved.detach().cpu().numpy().astype(np.float64)
         return dict(zip(lens.names, values.tolist(), strict=True))
-
-
-def _iterations(count: int) -> str:
-    return f"{count} iteration{'s' * (count != 1)}"
 
 
 def _spread(count: int, total: int) -> NDArray[np.int64]:

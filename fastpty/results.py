@@ -57,7 +57,8 @@ class History:
 
     ``loss`` is the weighted sum; ``terms`` holds each weighted loss term by name; ``seconds`` is
     the wall time of the iteration; ``displacement`` is the mean distance of the positions from
-    their start, in pixels; ``leakage`` holds what of the object belongs to the probe or to the
+    their start, in pixels, and ``positions`` holds the ``rms`` and the ``max`` of these distances;
+    ``leakage`` holds what of the object belongs to the probe or to the
     scan, by name (docs/constraints.md); ``lr`` is the learning rate with which each unknown moved,
     0 where it did not. ``terms`` are 0 where the loss of a stage has no such term.
 
@@ -87,6 +88,7 @@ class History:
     stage: list[int] = field(default_factory=list)
     passes: list[int] = field(default_factory=list)
     change: dict[str, list[float]] = field(default_factory=dict)
+    positions: dict[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass
@@ -167,8 +169,12 @@ class Results:
         return np.broadcast_to(self.thickness, self.phase.shape[1] - 1).astype(np.float64)
 
 
-def write_results(results: Results, path: str | os.PathLike[str]) -> None:
+def write_results(results: Results, path: str | os.PathLike[str], *, compress: bool = True) -> None:
     """Write ``reconstruction.h5``, whole or not at all.
+
+    Parameters
+    ----------
+    compress : the object; without, it is written many times as fast.
 
     Raises
     ------
@@ -189,7 +195,7 @@ def write_results(results: Results, path: str | os.PathLike[str]) -> None:
             ("positions", results.positions, "px", "position, (y, x) of the top-left corner"),
             ("positions_start", results.positions_start, "px", "position, (y, x)"),
         ):
-            large = array.ndim == 4
+            large = compress and array.ndim == 4
             item = file.create_dataset(
                 name, data=array, compression="gzip" if large else None, shuffle=large or None
             )
@@ -325,11 +331,13 @@ def _write_history(group: h5py.Group, history: History) -> None:
         group.create_dataset(name, data=np.asarray(values, np.float64)).attrs["units"] = unit
     for name, numbers in (("stage", history.stage), ("passes", history.passes)):
         group.create_dataset(name, data=np.asarray(numbers, np.int64))
-    for kind in ("terms", "leakage", "lr", "change", "unknowns", "constraints"):
+    for kind in ("terms", "leakage", "lr", "change", "unknowns", "constraints", "positions"):
         for name, values in getattr(history, kind).items():
             item = group.create_dataset(f"{kind}/{name}", data=np.asarray(values, np.float64))
             if kind == "unknowns":
                 item.attrs["units"] = UNITS[name]
+            elif kind == "positions":
+                item.attrs["units"] = "px"
 
 
 def _read_history(group: h5py.Group) -> History:
@@ -361,6 +369,7 @@ def _read_history(group: h5py.Group) -> History:
         numbers("stage", 0),
         numbers("passes", 1),
         by_name("change"),
+        by_name("positions"),
     )
 
 

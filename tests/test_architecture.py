@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -109,10 +111,20 @@ def test_parts_without_torch(part: str) -> None:
 
 def test_the_package_itself_imports_no_more_than_the_ops() -> None:
     """``import fastpty`` is quick, and no part depends on another through it. The ops, which are
-    registered where torch is loaded already, need nothing above them."""
+    registered where torch is loaded already, need nothing above them; ``api`` is for whoever asks
+    for ``fastpty.reconstruct``."""
     names = imports_of_file(PACKAGE / "__init__.py")
-    assert parts_of(names) == {"ops"}
+    assert parts_of(names) == {"ops", "api"}
     assert not {name.split(".")[0] for name in names} & {"torch", "numpy", "h5py"}
+
+
+def test_opening_the_package_loads_nothing_of_it() -> None:
+    loaded = "sorted(n for n in sys.modules if n == 'torch' or n.startswith('fastpty.'))"
+    code = f"import sys, fastpty; print({loaded})"
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize(

@@ -85,9 +85,15 @@ def test_history_has_an_entry_an_iteration(tiny: Tiny) -> None:
     assert {"amplitude", "phase", "ramp"} <= set(history.leakage)
     assert list(history.lr) == list(run.model.unknowns)
     kinds = (*history.terms.values(), *history.leakage.values(), *history.lr.values())
+    kinds = (*kinds, *history.positions.values())
     for values in (history.loss, history.seconds, history.displacement, *kinds):
         assert len(values) == 3
-    assert history.displacement[-1] == np.linalg.norm(run.model.displacement, axis=1).mean() > 0
+    moved = np.linalg.norm(run.model.displacement, axis=1)
+    assert history.displacement[-1] == moved.mean() > 0
+    assert {name: values[-1] for name, values in history.positions.items()} == {
+        "rms": np.sqrt(np.mean(moved**2)),
+        "max": moved.max(),
+    }
 
 
 @pytest.mark.parametrize(

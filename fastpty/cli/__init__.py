@@ -29,6 +29,7 @@ from fastpty.cli.common import (
 )
 from fastpty.cli.frc import frc
 from fastpty.cli.studies import ablate, tune
+from fastpty.cli.watch import watch
 from fastpty.errors import FastptyError, OutputError
 
 if TYPE_CHECKING:
@@ -308,6 +309,9 @@ def report(
         )
     write_report(source, target)
     typer.echo(f"{target} written")
+
+
+app.command()(watch)
 
 
 @app.command()

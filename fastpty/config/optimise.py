@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from fastpty.config.base import Iteration, Section, refuse
+from fastpty.config.lsqml import LsqmlConfig
 from fastpty.config.optimisers import OptimiserName, option_faults, options_of
-from fastpty.config.pie import PIE_ENGINES, EngineName, PieConfig, fields_of
+from fastpty.config.pie import PROJECTING, EngineName, PieConfig, PieSettings, fields_of
 from fastpty.config.schedule import ScheduleConfig
 
 __all__ = [
@@ -112,7 +113,7 @@ class OptimiseConfig(Section):
     """Gradient descent on every unknown, or one of the PIEs; patterns in shuffled batches."""
 
     engine: EngineName = Field(
-        "gradient", description="gradient, or a ptychographical iterative engine"
+        "gradient", description="gradient, a ptychographical iterative engine, or lsqml"
     )
     iterations: Annotated[int, Field(ge=1)] = Field(100, description="passes over all patterns")
     batch_size: Annotated[int, Field(ge=1)] = Field(32, description="patterns per batch")
@@ -134,6 +135,7 @@ class OptimiseConfig(Section):
     pie: PieConfig = Field(
         default_factory=PieConfig, description="of the engines pie, epie, rpie and mpie"
     )
+    lsqml: LsqmlConfig = Field(default_factory=LsqmlConfig, description="of the engine lsqml")
     amplitude: ParameterConfig = Field(
         default_factory=ParameterConfig, description="object amplitude"
     )
@@ -165,8 +167,8 @@ class OptimiseConfig(Section):
 
     @property
     def projects(self) -> bool:
-        """Whether the engine is one of the PIEs."""
-        return self.engine in PIE_ENGINES
+        """Whether the engine is one of the PIEs, or lsqml."""
+        return self.engine in PROJECTING
 
     @property
     def method(self) -> str:
@@ -177,9 +179,14 @@ class OptimiseConfig(Section):
         """Whether an unknown moves at any time."""
         if self.engine == "pie" and name == "probe":
             return False
-        if self.projects and name == "positions" and self.pie.position_step == 0:
+        if self.projects and name == "positions" and self.steps.position_step == 0:
             return False
         return self.parameter(name).lr > 0
+
+    @property
+    def steps(self) -> PieSettings:
+        """Of an engine that projects, by its own section."""
+        return self.lsqml.settings if self.engine == "lsqml" else self.pie.settings(self.engine)
 
     def options_for(self, name: str) -> dict[str, Any]:
         """The optimiser's options for an unknown: its own go before those for all."""
@@ -275,6 +282,11 @@ class OptimiseConfig(Section):
             if name not in known:
                 text = f"has no meaning with engine: {self.engine}; remove it"
                 faults["pie", name] = (text, getattr(self.pie, name))
+        if self.engine != "lsqml":
+            for name, field in LsqmlConfig.model_fields.items():
+                if (value := getattr(self.lsqml, name)) != field.default:
+                    text = f"has no meaning with engine: {self.engine}; remove it"
+                    faults["lsqml", name] = (text, value)
         refuse(faults)
         return self
 
@@ -296,8 +308,8 @@ class OptimiseConfig(Section):
             section = self.parameter(name)
             if not self.schedule_for(name).constant:
                 raise ValueError(
-                    f"{start} takes its steps from the section pie, so that a schedule (of {name}) "
-                    "has no meaning; remove it"
+                    f"{start} takes its steps from a section of its own, so that a schedule (of "
+                    f"{name}) has no meaning; remove it"
                 )
             if section.options:
                 raise ValueError(f"{start} has no optimiser; remove {name}.options")

@@ -9,11 +9,21 @@ from pydantic import Field
 
 from fastpty.config.base import Section
 
-__all__ = ["PIE_ENGINES", "EngineName", "PieConfig", "PieSettings", "fields_of"]
+__all__ = [
+    "PIE_ENGINES",
+    "PROJECTING",
+    "EngineName",
+    "Momentum",
+    "PieConfig",
+    "PieSettings",
+    "Step",
+    "fields_of",
+]
 
-EngineName = Literal["gradient", "pie", "epie", "rpie", "mpie"]
+EngineName = Literal["gradient", "pie", "epie", "rpie", "mpie", "lsqml"]
 PIE_ENGINES = ("pie", "epie", "rpie", "mpie")
-"""Engines that project on the measured moduli; ``gradient`` is the other."""
+PROJECTING = (*PIE_ENGINES, "lsqml")
+"""Engines that say what exit waves should be, and share that out; ``gradient`` is the other."""
 
 # 2 would reflect, beyond that every update makes the misfit larger.
 Step = Annotated[float, Field(gt=0, le=2)]

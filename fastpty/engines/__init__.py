@@ -9,23 +9,33 @@ from fastpty.config.plan import Stage
 from fastpty.engines.engine import Engine, IterationReport
 from fastpty.engines.gradient import GradientEngine
 from fastpty.engines.lbfgs import LBFGSEngine, pairs_kept
+from fastpty.engines.lsqml import LsqmlEngine
+from fastpty.engines.parts import Parts, is_out_of_memory
 from fastpty.engines.passes import NotFiniteError
 from fastpty.engines.pie import PieEngine, pie_state_copies, pie_wave_memory
-from fastpty.forward import wave_memory
+from fastpty.forward import runs_fused, wave_memory
 from fastpty.measurements import Patterns, Visited
 from fastpty.model import Model
+from fastpty.ops.waves import limited_waves
 
 __all__ = [
     "Engine",
     "GradientEngine",
     "IterationReport",
     "LBFGSEngine",
+    "LsqmlEngine",
     "NotFiniteError",
+    "Parts",
     "PieEngine",
     "batch_memory",
+    "is_out_of_memory",
+    "keeps_waves",
     "make_engine",
     "state_copies",
 ]
+
+# Of a pattern in single precision: measured, simulated, and what the loss makes of them.
+LOSS_PLANES = 6
 
 
 def make_engine(
@@ -36,20 +46,23 @@ def make_engine(
     seed: int,
     before: int = 0,
     losses: Sequence[float] = (),
+    parts: Parts | None = None,
 ) -> Engine:
     """The engine of a stage; parameters as in :class:`Engine`."""
     kind: type[Engine] = GradientEngine
-    if stage.optimise.projects:
+    if stage.optimise.engine == "lsqml":
+        kind = LsqmlEngine
+    elif stage.optimise.projects:
         kind = PieEngine
     elif stage.optimise.optimiser.name == FULL_BATCH:
         kind = LBFGSEngine
-    return kind(model, patterns, stage, visited, seed, before, losses)
+    return kind(model, patterns, stage, visited, seed, before, losses, parts)
 
 
 def state_copies(optimise: OptimiseConfig) -> int:
     """How many times the memory of the unknowns an engine needs for itself."""
     if optimise.projects:
-        return pie_state_copies(optimise.engine)
+        return pie_state_copies(optimise)
     if optimise.optimiser.name == FULL_BATCH:
         # Two for each pair; then the point, where the step began, the step, its direction, and
         # three gradients of the line search.
@@ -57,6 +70,27 @@ def state_copies(optimise: OptimiseConfig) -> int:
     return 2  # Adam's moments; the others have no more
 
 
-def batch_memory(model: Model, optimise: OptimiseConfig, batch: int) -> int:
-    """Bytes of the waves of a batch that exist at once, estimated."""
-    return (pie_wave_memory if optimise.projects else wave_memory)(model, batch)
+def keeps_waves(model: Model, optimise: OptimiseConfig) -> bool:
+    """Whether waves may be computed anew instead of being kept."""
+    return not optimise.projects and runs_fused(model)
+
+
+def batch_memory(
+    model: Model,
+    optimise: OptimiseConfig,
+    batch: int,
+    part: int | None = None,
+    limit: int | None = None,
+) -> int:
+    """Bytes that exist at once of the waves of a batch and of what its loss needs, estimated.
+
+    Parameters
+    ----------
+    part : patterns that go through at once; None: all of the batch, as always in a PIE.
+    limit : bytes for the waves that are kept from forward to backward, where they need not be.
+    """
+    at_once = batch if optimise.projects else min(batch, part or batch)
+    ny, nx = model.probe.shape[-2:]
+    with limited_waves(limit):
+        waves = (pie_wave_memory if optimise.projects else wave_memory)(model, at_once)
+    return waves + LOSS_PLANES * 4 * ny * nx * batch

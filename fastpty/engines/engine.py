@@ -14,6 +14,7 @@ from fastpty.config.loss import LossConfig
 from fastpty.config.plan import Stage
 from fastpty.engines import graphs
 from fastpty.engines.grouping import batch_order
+from fastpty.engines.parts import Parts
 from fastpty.engines.passes import Passes
 from fastpty.measurements import Patterns, Visited
 from fastpty.model import Model
@@ -47,6 +48,7 @@ class Engine(ABC):
     seed : of the order of batches.
     before : iterations of the run before the stage.
     losses : of the stage's iterations so far.
+    parts : in which batches go through, shared by the engines of a run; None: whole.
     """
 
     reach: ClassVar[float] = 0.5
@@ -61,6 +63,7 @@ class Engine(ABC):
         seed: int,
         before: int = 0,
         losses: Sequence[float] = (),
+        parts: Parts | None = None,
     ) -> None:
         self.model = model
         self.patterns = patterns
@@ -69,6 +72,7 @@ class Engine(ABC):
         self._seed = seed
         self._before = before
         self._losses = list(losses)
+        self._parts = Parts() if parts is None else parts
         self._set_up(stage)
 
     def _set_up(self, stage: Stage) -> None:

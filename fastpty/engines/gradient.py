@@ -40,7 +40,8 @@ class GradientEngine(Engine):
         object_modes, slices = model.phase.shape[:2]
         points = 1 if model.source is None else len(model.source[1])
         pays = (
-            can_be_recorded(self._config.optimiser.name)
+            self._parts.largest is None
+            and can_be_recorded(self._config.optimiser.name)
             and runs_fused(model)
             and graphs.pays(
                 model.probe,
@@ -63,7 +64,9 @@ class GradientEngine(Engine):
 
     def _make_passes(self, loss: LossConfig) -> Passes:
         size = self._config.batch_size
-        return Passes(self.model, self.patterns, loss, size, self._move, self._catch_up)
+        return Passes(
+            self.model, self.patterns, loss, size, self._parts, self._move, self._catch_up
+        )
 
     def _catch_up(self, index: torch.Tensor) -> None:
         if isinstance(self._optimiser, TiledAdam):

@@ -59,7 +59,7 @@ class LBFGSEngine(Engine):
     _exhausted = False
 
     def _make_passes(self, loss: LossConfig) -> Passes:
-        return Passes(self.model, self.patterns, loss, self._config.batch_size)
+        return Passes(self.model, self.patterns, loss, self._config.batch_size, self._parts)
 
     def run_iteration(self, iteration: int) -> IterationReport:
         """One direction and the passes that its line search takes; loss and terms are those after

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -11,10 +12,12 @@ from numpy.typing import NDArray
 
 from fastpty.config.loss import LossConfig
 from fastpty.engines import graphs
+from fastpty.engines.parts import Parts, free_memory, is_out_of_memory
 from fastpty.forward import raise_device_errors, simulate_patterns
 from fastpty.loss import total_loss
-from fastpty.measurements import Patterns, PatternSource
+from fastpty.measurements import Batch, Patterns, PatternSource
 from fastpty.model import Model
+from fastpty.ops.waves import limited_waves
 
 __all__ = ["NotFiniteError", "Passes", "Turn", "sums"]
 
@@ -56,13 +59,22 @@ class Passes:
 
     Within a pass on CUDA nothing waits for the device: what it finds stays there until the end.
 
+    A batch whose waves take too much memory goes through in parts, with the same step. Its loss is
+    no sum over patterns, so all are simulated first, without keeping their waves; then the loss of
+    the whole batch has a gradient in their intensities; then each part is simulated again, and
+    takes its share of that gradient back. Where memory runs out, the group of batches is done
+    again from its start, in smaller parts.
+
     Parameters
     ----------
     model, patterns : as in the engine.
     size : patterns in a batch.
+    parts : in which batches go through, and which are made smaller where memory runs out.
     step : moves the unknowns that are free, by the gradients of the batches of a group.
     look : is told the positions [B] of a batch before its forward looks at the unknowns.
     """
+
+    _divisible: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -70,6 +82,7 @@ class Passes:
         patterns: Patterns,
         loss: LossConfig,
         size: int,
+        parts: Parts,
         step: Callable[[tuple[str, ...]], None] | None = None,
         look: Callable[[torch.Tensor], None] | None = None,
     ) -> None:
@@ -78,7 +91,9 @@ class Passes:
         self._source = PatternSource(patterns)
         self._loss = loss
         self._size = size
+        self._parts = parts
         self._move = step
+        self._moving = False
         self._look = look
         self._terms: list[str] = []
         # Sums over batches: in one place, where every graph of a group finds them.
@@ -107,19 +122,28 @@ class Passes:
         """
         sizes = np.diff([*range(0, len(order), self._size), len(order)])
         on_host = self.model.probe.device.type == "cpu"
-        run = self.step if self.graphed is None else self.graphed
-        for number, batch in enumerate(self._source.batches(order, self._size)):
-            turn = self._turn(free, number, len(order), together)
+        table, number, finished = None, 0, False
+        while not finished:
+            number = number // together * together
             try:
-                row = run(turn, batch.index, batch.recorded)
-            except ValueError as error:  # what a kernel says of a tilt that is no number
-                self._refuse_values(sums(self.watched().values()), number, len(sizes), error)
-                raise
-            if number == 0:
-                table = row.new_zeros((len(sizes), len(row)))
-            table[number] = row
-            if on_host:
-                self._refuse_row(row, number, len(sizes), free)
+                for batch in self._source.batches(order[number * self._size :], self._size):
+                    turn = self._turn(free, number, len(order), together)
+                    row = self._row(turn, batch, number, len(sizes))
+                    if table is None:
+                        table = row.new_zeros((len(sizes), len(row)))
+                    table[number] = row
+                    if on_host:
+                        self._refuse_row(row, number, len(sizes), free)
+                    number += 1  # before the next one is asked for, which takes memory too
+                finished = True
+            except (RuntimeError, MemoryError) as error:
+                if not (is_out_of_memory(error) and self._divisible) or self._moving:
+                    raise
+                if not self._parts.halve(int(sizes[number]), number + 1, len(sizes)):
+                    raise
+            if not finished:  # the error is gone, and with it what its traceback held
+                self._free_memory()
+        assert table is not None
         end = sums(self.watched().values())
         try:
             raise_device_errors(self.model.probe.device)
@@ -132,6 +156,22 @@ class Passes:
         losses = table[:, len(end) : len(end) + 1 + len(self._terms)].double().numpy()
         total, *terms = (sizes / len(order) @ losses).tolist()
         return total, dict(zip(self._terms, terms, strict=True))
+
+    def _row(self, turn: Turn, batch: Batch, number: int, batches: int) -> torch.Tensor:
+        """What :meth:`step` has found in a batch."""
+        run = self.step if self.graphed is None else self.graphed
+        try:
+            return run(turn, batch.index, batch.recorded)
+        except ValueError as error:  # what a kernel says of a tilt that is no number
+            self._refuse_values(sums(self.watched().values()), number, batches, error)
+            raise
+
+    def _free_memory(self) -> None:
+        """What is left of a batch that broke off, and graphs, which hold memory of their own."""
+        for tensor in self.model.unknowns.values():
+            tensor.grad = None
+        self.record_with(None)
+        free_memory()
 
     def watched(self) -> Mapping[str, torch.Tensor]:
         """What has to stay finite, by name."""
@@ -151,11 +191,12 @@ class Passes:
 
         All are taken before the unknowns are moved. A sum is finite if all that it adds up is.
         """
+        self._moving = False
         values = sums(self.watched().values())
         self._place_gradients(turn)
         if self._look is not None:
             self._look(index)
-        intensity = simulate_patterns(self.model, index)
+        intensity = self._simulate(index, bool(turn.free))
         loss, terms = total_loss(
             self._loss,
             self.model,
@@ -168,10 +209,35 @@ class Passes:
         row = [values, torch.stack([loss, *terms.values()]).detach()]
         if loss.requires_grad:  # nothing may be free in this iteration
             (loss if turn.share == 1 else turn.share * loss).backward()
+            self._take_back(index, intensity)
             row.append(sums(self._gradient(name) for name in turn.free))
-            if turn.last and self._move is not None:
-                self._move(turn.free)
-        return torch.cat(row)
+        found = torch.cat(row)
+        if loss.requires_grad and turn.last and self._move is not None:
+            self._moving = True  # a step that broke off cannot be taken again
+            self._move(turn.free)
+            self._moving = False
+        return found
+
+    def _simulate(self, index: torch.Tensor, wanted: bool) -> torch.Tensor:
+        """Intensities of a batch; those of one in parts have no past, and ask for a gradient."""
+        parts = self._parts.of(index)
+        if len(parts) == 1:
+            return self._intensity(index)
+        with torch.no_grad():
+            intensity = torch.cat([self._intensity(part) for part in parts])
+        return intensity.requires_grad_(wanted)
+
+    def _take_back(self, index: torch.Tensor, intensity: torch.Tensor) -> None:
+        """The gradient in the intensities of a batch in parts, to the unknowns."""
+        if not intensity.is_leaf or intensity.grad is None:
+            return
+        parts = self._parts.of(index)
+        for part, gradient in zip(parts, intensity.grad.split(len(parts[0])), strict=True):
+            self._intensity(part).backward(gradient)
+
+    def _intensity(self, index: torch.Tensor) -> torch.Tensor:
+        with limited_waves(self._parts.waves):
+            return simulate_patterns(self.model, index)
 
     def _gradient(self, name: str) -> torch.Tensor:
         gradient = self.model.unknowns[name].grad

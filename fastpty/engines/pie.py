@@ -18,21 +18,25 @@ import numpy as np
 import torch
 
 from fastpty.config.loss import LossConfig
+from fastpty.config.optimise import OptimiseConfig
 from fastpty.config.pie import PieSettings
 from fastpty.config.plan import Stage
 from fastpty.engines.engine import Engine, IterationReport
 from fastpty.engines.exit_waves import ExitWaves, Rule, amplitude_ratio
+from fastpty.engines.parts import Parts
 from fastpty.engines.passes import Passes, Turn, sums
+from fastpty.forward import wave_memory
 from fastpty.loss import total_loss
 from fastpty.measurements import Patterns
 from fastpty.model import Model
+from fastpty.ops import products_are_native
 
-__all__ = ["PieEngine", "pie_state_copies", "pie_wave_memory"]
+__all__ = ["OBJECT", "PieEngine", "PiePasses", "pie_state_copies", "pie_wave_memory"]
 
 # px. Beyond it the waves are no longer linear in the shift.
 LONGEST_STEP = 1.0
 
-_OBJECT = ("amplitude", "phase")
+OBJECT = ("amplitude", "phase")
 
 
 class PieEngine(Engine):
@@ -43,20 +47,21 @@ class PieEngine(Engine):
     ``phi' = phi + arg(O' exp(-i phi))``, so that it needs no unwrapping.
     """
 
-    _passes: _PiePasses
+    _passes: PiePasses
 
     def _set_up(self, stage: Stage) -> None:
-        self._settings = stage.optimise.pie.settings(stage.optimise.engine)
+        self._settings = stage.optimise.steps
         self._velocity: dict[str, torch.Tensor] = {}
         super()._set_up(stage)
 
     def _make_passes(self, loss: LossConfig) -> Passes:
         config = self._config
-        return _PiePasses(
+        return PiePasses(
             self.model,
             self.patterns,
             loss,
             config.batch_size,
+            self._parts,
             config.engine,
             self._settings,
             self._velocity,
@@ -114,7 +119,7 @@ class PieEngine(Engine):
             self._velocity.update(state["velocity"])
 
 
-class _PiePasses(Passes):
+class PiePasses(Passes):
     """Passes in which each batch is an update.
 
     Parameters
@@ -123,17 +128,21 @@ class _PiePasses(Passes):
     velocity : of object and probe, in the engine's keeping.
     """
 
+    # Its steps are not sums over patterns.
+    _divisible = False
+
     def __init__(
         self,
         model: Model,
         patterns: Patterns,
         loss: LossConfig,
         size: int,
+        parts: Parts,
         engine: str,
         settings: PieSettings,
         velocity: dict[str, torch.Tensor],
     ) -> None:
-        super().__init__(model, patterns, loss, size)
+        super().__init__(model, patterns, loss, size, parts)
         self._settings = settings
         self._velocity = velocity
         self._rule_object = Rule(settings.object_step, settings.object_share, engine == "pie")
@@ -165,11 +174,10 @@ class _PiePasses(Passes):
         intensity = waves.intensity()
         loss, terms = total_loss(self._loss, model, index, intensity, measured, self.patterns.mask)
         self._terms = list(terms)
-        change = waves.change(amplitude_ratio(intensity, measured, self.patterns.mask))
-        of_object, of_probe = waves.updates(change, self._rule_object, self._rule_wave)
-        if any(name in turn.free for name in _OBJECT):
+        of_object, of_probe = self._updates(waves, intensity, measured, turn.free)
+        if of_object is not None:
             obj += of_object
-        if "probe" in turn.free:
+        if of_probe is not None:
             model.probe += of_probe
         if "positions" in turn.free:
             step = waves.position_steps(intensity, measured, self.patterns.mask)
@@ -177,6 +185,21 @@ class _PiePasses(Passes):
             model.shift[index] += step
         self._move_on(len(index), turn.free)
         return torch.cat([values, torch.stack([loss, *terms.values()])])
+
+    def _updates(
+        self,
+        waves: ExitWaves,
+        intensity: torch.Tensor,
+        measured: torch.Tensor,
+        free: tuple[str, ...],
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """(of the object [No, Nz, Y, X], of the probe [M, Ny, Nx]); None where it is fixed."""
+        ratio = amplitude_ratio(intensity, measured, self.patterns.mask)
+        of_object, of_probe = waves.updates(ratio, self._rule_object, self._rule_wave)
+        return (
+            of_object if any(name in free for name in OBJECT) else None,
+            of_probe if "probe" in free else None,
+        )
 
     def _field(self, corner: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(its first pixel, the part of the object that a batch can see).
@@ -208,7 +231,7 @@ class _PiePasses(Passes):
             "probe": self._settings.probe_momentum,
         }
         for name, tensor in self._carried().items():
-            moving = name in free or (name == "object" and any(n in free for n in _OBJECT))
+            moving = name in free or (name == "object" and any(n in free for n in OBJECT))
             if not moving:
                 continue
             velocity = self._velocity.setdefault(name, torch.zeros_like(tensor))
@@ -217,16 +240,22 @@ class _PiePasses(Passes):
             self._anchors[name].copy_(tensor)
 
 
-def pie_state_copies(engine: str) -> int:
+def pie_state_copies(optimise: OptimiseConfig) -> int:
     """How many times the memory of the unknowns the engine needs for itself: the complex object,
     and for momentum where it was and its velocity."""
-    return 3 if engine == "mpie" else 1
+    return 3 if optimise.steps.momentum_every else 1
 
 
 def pie_wave_memory(model: Model, batch: int) -> int:
     """Bytes of the waves of a batch, estimated."""
     object_modes, slices = model.phase.shape[:2]
     points = 1 if model.source is None else len(model.source[1])
+    waves = batch * points * model.probe.nbytes
+    if products_are_native(model.probe):
+        # What each position's windows are to change by, how they are lit, and work on either; and
+        # waves at the entrance.
+        windows = 7 * batch * object_modes * slices * model.probe[0].numel() * 4
+        return wave_memory(model, batch) + windows + 4 * waves
     # Incident and exit wave of each slice; on the way back the change, its product with the
     # object, what is propagated of it, and the transforms' work space.
-    return (2 * slices + 6) * batch * object_modes * points * model.probe.nbytes
+    return (2 * slices + 6) * object_modes * waves

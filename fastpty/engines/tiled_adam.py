@@ -115,9 +115,12 @@ class TiledAdam(torch.optim.Adam):
         if tensor not in self._tiles:
             state = self.state[tensor]
             if not state:
-                state["step"] = torch.zeros((), device=tensor.device)
-                state["exp_avg"] = torch.zeros_like(tensor, requires_grad=False)
-                state["exp_avg_sq"] = torch.zeros_like(tensor, requires_grad=False)
+                # All or nothing: without the memory for one of them none is there.
+                state |= {
+                    "step": torch.zeros((), device=tensor.device),
+                    "exp_avg": torch.zeros_like(tensor, requires_grad=False),
+                    "exp_avg_sq": torch.zeros_like(tensor, requires_grad=False),
+                }
             moments = state["exp_avg"], state["exp_avg_sq"]
             self._tiles[tensor] = AdamTiles(tensor, *moments, group["betas"], group["eps"])
         return self._tiles[tensor]

@@ -29,6 +29,7 @@ __all__ = [
     "Scale",
     "add_colour_wheel",
     "add_scale_bar",
+    "aperture_frequency",
     "complex_to_rgb",
     "detector_scale",
     "format_length",
@@ -165,6 +166,14 @@ def detector_scale(results: Results) -> Scale:
     return Scale((mrad / (ny * dy), mrad / (nx * dx)), "mrad")
 
 
+def aperture_frequency(results: Results) -> float | None:
+    """Radius of the probe-forming aperture in 1/Angstrom, of the run's config; None: not known."""
+    beam = results.config.get("beam") or {}
+    if results.wavelength is None or "semiangle_mrad" not in beam:
+        return None
+    return 1e-3 * float(beam["semiangle_mrad"]) / results.wavelength
+
+
 def round_length(limit: float) -> float:
     """The longest of 1, 2, 5 x 10^n that is not longer than ``limit`` > 0."""
     decade: float = 10.0 ** math.floor(math.log10(limit))
@@ -179,13 +188,21 @@ def format_length(length: float, unit: str) -> str:
     return f"{length:g} {unit}"
 
 
-def add_scale_bar(axes: Axes, shape: tuple[int, ...], scale: Scale, *, share: float = 0.4) -> float:
+def add_scale_bar(
+    axes: Axes,
+    shape: tuple[int, ...],
+    scale: Scale,
+    *,
+    share: float = 0.4,
+    colour: str = "white",
+) -> float:
     """Draw a bar of a round length at the lower left of an image.
 
     Parameters
     ----------
     axes : holds an image of ``shape`` [Y, X, ...] in pixel coordinates.
     share : the longest the bar may be, as a part of the image's width.
+    colour : white, or black for images that are bright throughout.
 
     Returns
     -------
@@ -193,15 +210,15 @@ def add_scale_bar(axes: Axes, shape: tuple[int, ...], scale: Scale, *, share: fl
     """
     length = round_length(share * shape[1] * scale.step[1])
     # An outline keeps both legible on a bright image, and hides less of it than a plate.
-    outline = [withStroke(linewidth=2, foreground="black")]
+    outline = [withStroke(linewidth=2, foreground="black" if colour == "white" else "white")]
     bar = AuxTransformBox(axes.transData)
     width, height = length / scale.step[1], 0.012 * shape[0]
     bar.add_artist(
-        Rectangle((0, 0), width, height, facecolor="white", linewidth=0, path_effects=outline)
+        Rectangle((0, 0), width, height, facecolor=colour, linewidth=0, path_effects=outline)
     )
     label = TextArea(
         format_length(length, scale.unit),
-        textprops={"color": "white", "fontsize": 7, "path_effects": outline},
+        textprops={"color": colour, "fontsize": 7, "path_effects": outline},
     )
     stack = VPacker(children=[label, bar], align="center", pad=0, sep=2)
     axes.add_artist(
@@ -285,13 +302,16 @@ def complex_to_rgb(
     return np.where(finite[..., None], rgb, 1.0)
 
 
-def add_colour_wheel(axes: Axes, pixels: int = 256) -> None:
+def add_colour_wheel(axes: Axes, pixels: int = 256, *, labels: bool = True) -> None:
     """The key to :func:`complex_to_rgb`: phase around, amplitude outwards."""
     side = np.linspace(-1, 1, pixels)
     disc = side[None, :] + 1j * side[:, None]
     rgb = complex_to_rgb(disc, largest=1.0)
     alpha = np.clip((1 - np.abs(disc)) * pixels / 2 + 0.5, 0, 1)
     axes.imshow(np.dstack([rgb, alpha]), extent=(-1, 1, -1, 1), origin="lower")
+    axes.set_axis_off()
+    if not labels:
+        return
     for angle, text in ((0, "0"), (90, "π/2"), (180, "π"), (270, "−π/2")):
         y, x = 1.08 * math.sin(math.radians(angle)), 1.08 * math.cos(math.radians(angle))
         axes.text(
@@ -302,4 +322,3 @@ def add_colour_wheel(axes: Axes, pixels: int = 256) -> None:
             va={90: "bottom", 270: "top"}.get(angle, "center"),
             fontsize=7,
         )
-    axes.set_axis_off()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -53,22 +55,22 @@ def draw_loss(results: Results) -> Figure:
     if _wants_log([total, *terms.values()]):
         axes.set_yscale("log", nonpositive="mask")
     axes.set_ylabel("loss")
-    mark_stages(figure, results)
+    mark_stages(figure.axes, results)
     if terms:
         axes.legend()
     axes.set_title(_title(total, history.seconds), loc="left")
     return figure
 
 
-def mark_stages(figure: Figure, results: Results) -> None:
-    """Where a stage begins; its name stands along the line."""
+def mark_stages(panels: Sequence[Axes], results: Results) -> None:
+    """Where a stage begins, in panels with iterations as x; its name is in the first."""
     plan = results.config.get("plan") or []
     stages = np.asarray(results.history.stage)
-    top = figure.axes[0]
+    top = panels[0]
     for place in np.flatnonzero(np.diff(stages)):
         number = int(stages[place + 1])
         name = plan[number].get("name") if number < len(plan) else None
-        for axes in figure.axes:
+        for axes in panels:
             axes.axvline(place + 1.5, color="0.6", linewidth=0.8, linestyle=":")
         top.annotate(
             name or f"stage {number + 1}",

@@ -20,6 +20,7 @@ from fastpty.figures.common import (
     style,
 )
 from fastpty.figures.crop import window_centres
+from fastpty.figures.loss import mark_stages
 from fastpty.metrics import displacement
 from fastpty.results import Results
 
@@ -39,16 +40,14 @@ def draw_positions(results: Results) -> Figure:
 
     Arrows that would be too short to see are drawn longer by a round factor, which the figure
     names; the dots are always where the positions are. The numbers are over all positions, even
-    if a dense scan is drawn thinned. If the history has them, the mean displacement after each
-    iteration is beside it.
+    if a dense scan is drawn thinned. If the history has them, mean, RMS and largest displacement
+    after each iteration are beside it.
     """
     history = np.array(results.history.displacement, dtype=np.float64)
     if np.any(history > ROUNDING):
         figure = new_figure(PAGE, 3.9)
         scan, curve = figure.subplots(1, 2, width_ratios=(1.3, 1))
-        plot_per_iteration(curve, history)
-        curve.set_ylim(bottom=0)
-        curve.set_ylabel("mean displacement (px)")
+        _draw_history(curve, results)
     else:
         figure = new_figure(4.2, 3.9)
         scan = figure.subplots()
@@ -57,6 +56,19 @@ def draw_positions(results: Results) -> Figure:
         *scan.get_legend_handles_labels(), loc="outside lower center", ncols=2, markerscale=2
     )
     return figure
+
+
+def _draw_history(axes: Axes, results: Results) -> None:
+    history = results.history
+    curves = {"mean": history.displacement, **history.positions}
+    names = {"rms": "RMS"}
+    for name, values in curves.items():
+        label = names.get(name, name)
+        plot_per_iteration(axes, np.array(values, np.float64), label=label, width=1.2)
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("displacement (px)")
+    axes.legend(loc="upper left")
+    mark_stages([axes], results)
 
 
 def _draw_scan(axes: Axes, results: Results) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse
 from numpy.typing import NDArray
 
 from fastpty.figures.common import (
     PAGE,
     add_colour_wheel,
     add_scale_bar,
+    aperture_frequency,
     complex_to_rgb,
     detector_scale,
     hide_ticks,
@@ -31,11 +34,13 @@ _WHEEL = 0.9
 
 @style()
 def draw_probe_modes(results: Results) -> Figure:
-    """Every mode: phase as hue, amplitude as brightness, and its share of the power.
+    """Every mode: phase as hue, amplitude as brightness, its share of the power, and leakage.
 
     Each panel is as bright as its own largest amplitude, so that weak modes can be seen; their
     power is in the title. Patterns are drawn with zero frequency at N//2, their phase referring
-    to the probe's centre.
+    to the probe's centre. Where the aperture is known, it is drawn as a circle; how much of a
+    mode's power lies outside of it is below the mode. The title has what the history says last of
+    the leakage between probe and object.
     """
     probe = results.probe
     modes, *shape = probe.shape
@@ -45,13 +50,16 @@ def draw_probe_modes(results: Results) -> Figure:
     tallest = max(scale.height_over_width(tuple(shape)) for scale in scales)
 
     panel = min(1.7, (PAGE - _WHEEL) / columns)
-    figure = new_figure(columns * panel + _WHEEL, blocks * (2 * panel * tallest + 0.4))
+    aperture = aperture_frequency(results)
+    below = 0.0 if aperture is None else 0.2
+    figure = new_figure(columns * panel + _WHEEL, blocks * (2 * panel * tallest + 0.4 + below))
     grid = figure.subplots(2 * blocks, columns, squeeze=False)
     # Hung on the last panel of the first row, and so no column of its own in the grid.
     add_colour_wheel(grid[0, -1].inset_axes((1.2, 0.2, 0.6 / panel, 0.6)))
 
     shares = _power_shares(probe)
     waves = probe, _centred_transform(probe)
+    radii = None if aperture is None else _aperture_radii(results, aperture)
     for mode in range(blocks * columns):
         block, column = divmod(mode, columns)
         for space, (wave, scale, name) in enumerate(
@@ -68,7 +76,59 @@ def draw_probe_modes(results: Results) -> Figure:
                 add_scale_bar(axes, tuple(shape), scale)
             if space == 0:
                 axes.set_title(f"mode {mode + 1}: {shares[mode]:.3g} %")
+            elif radii is not None:
+                _add_aperture(axes, wave[mode], radii)
+    if leaked := _leakage(results):
+        figure.suptitle(leaked)
     return figure
+
+
+def _aperture_radii(results: Results, aperture: float) -> tuple[float, float]:
+    """(y, x) of the aperture in detector pixels, which are 1 / (N d) wide."""
+    ny, nx = results.probe.shape[-2:]
+    dy, dx = results.pixel_size or (1.0, 1.0)
+    return aperture * ny * dy, aperture * nx * dx
+
+
+def _add_aperture(
+    axes: Axes, wave: NDArray[np.complexfloating], radii: tuple[float, float]
+) -> None:
+    """The aperture's circle, and the share of a wave's power [Ny, Nx] outside of it.
+
+    What is within a pixel of the edge counts as inside: there the aperture itself falls off.
+    """
+    middle = [n // 2 for n in wave.shape]
+    axes.add_patch(
+        Ellipse(
+            (middle[1], middle[0]),
+            2 * radii[1],
+            2 * radii[0],
+            fill=False,
+            edgecolor="white",
+            linewidth=0.6,
+            linestyle=(0, (4, 3)),
+        )
+    )
+    y, x = np.indices(wave.shape) - np.reshape(middle, (2, 1, 1))
+    outside = np.hypot(y / (radii[0] + 1), x / (radii[1] + 1)) > 1
+    power = np.abs(wave.astype(np.complex128)) ** 2
+    total = power.sum()
+    share = 100 * float(power[outside].sum() / total) if total > 0 else math.nan
+    axes.set_xlabel(f"{float(f'{share:.2g}'):g} % outside", labelpad=2)
+
+
+def _leakage(results: Results) -> str:
+    """What the history says last, in words; empty if nothing."""
+    last = {name: values[-1] for name, values in results.history.leakage.items() if values}
+    known = {name: value for name, value in last.items() if math.isfinite(value)}
+    parts = []
+    if "amplitude" in known:
+        parts.append(f"amplitude {100 * known['amplitude']:+.2g} %".replace("-", "−"))
+    if "ramp" in known:
+        parts.append(f"ramp {known['ramp']:.2g} px of the detector")
+    if "raster" in known:
+        parts.append(f"scan raster {100 * known['raster']:.2g} %")
+    return f"Leakage into the object: {', '.join(parts)}" if parts else ""
 
 
 def _power_shares(probe: NDArray[np.complexfloating]) -> NDArray[np.float64]:

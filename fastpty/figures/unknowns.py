@@ -1,4 +1,4 @@
-"""Tilt, thickness, occupancy and aberrations: over the iterations, and the tilt over the scan."""
+"""Tilt, occupancy and aberrations over the iterations, and the tilt over the scan."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from fastpty.figures.common import (
 )
 from fastpty.results import Results
 
-__all__ = ["draw_tilt", "draw_unknowns"]
+__all__ = ["UNKNOWNS", "draw_tilt", "draw_unknowns"]
 
-_LABELS = {
+UNKNOWNS = {
     "tilt": "tilt (mrad)",
-    "thickness": "thickness (Å)",
     "occupancy": "occupancy",
     "aberrations": "aberrations (Å)",
 }
+"""Labels of what :func:`draw_unknowns` draws, by their names in the history."""
 _NAMED = 8
 """Curves of a panel that a legend can name."""
 
 
 @style()
 def draw_unknowns(results: Results) -> Figure:
-    """A panel for each of tilt, thickness, occupancy and aberrations that was free.
+    """A panel for each of tilt, occupancy and aberrations that was free.
 
     Where each position has its own tilt, the curve is the mean over them, and the band its standard
     deviation.
@@ -43,9 +43,9 @@ def draw_unknowns(results: Results) -> Figure:
     ValueError : none was free.
     """
     history = {name: np.array(values) for name, values in results.history.unknowns.items()}
-    drawn = [name for name in _LABELS if name in history]
+    drawn = [name for name in UNKNOWNS if name in history]
     if not drawn:
-        raise ValueError("none of tilt, thickness, occupancy and aberrations was free")
+        raise ValueError("none of tilt, occupancy and aberrations was free")
     columns = min(2, len(drawn))
     rows = math.ceil(len(drawn) / columns)
     figure = new_figure(columns * COLUMN, 2.3 * rows)
@@ -53,7 +53,7 @@ def draw_unknowns(results: Results) -> Figure:
     for axes, name in zip(panels, drawn, strict=False):
         names = _names(results, name, history[name].shape[1])
         _draw_curves(axes, history[name], names, history.get(f"{name}_spread"))
-        axes.set_ylabel(_LABELS[name])
+        axes.set_ylabel(UNKNOWNS[name])
     for axes in panels[len(drawn) :]:
         axes.set_axis_off()
     return figure
@@ -64,10 +64,7 @@ def _names(results: Results, unknown: str, count: int) -> list[str]:
         return ["y", "x"]
     if unknown == "aberrations":
         return list(results.aberrations)
-    if unknown == "thickness" and count == 1:
-        return ["all gaps"]
-    kind = {"thickness": "gap", "occupancy": "mode"}[unknown]
-    return [f"{kind} {i + 1}" for i in range(count)]
+    return [f"mode {i + 1}" for i in range(count)]
 
 
 def _draw_curves(
@@ -103,7 +100,8 @@ def draw_tilt(results: Results) -> Figure:
         part = results.tilt[:, i].reshape(shape)
         low, high = robust_limits(part)
         image = axes.imshow(part, cmap="viridis", vmin=low, vmax=high)
-        axes.set_title(f"Tilt {name}: {part.mean():.3g} ± {part.std():.3g} mrad", loc="left")
+        mean = f"{part.mean():.3g}".replace("-", "−")
+        axes.set_title(f"Tilt {name}: {mean} ± {part.std():.3g} mrad", loc="left")
         axes.set_xlabel("fast scan axis")
         axes.set_ylabel("slow scan axis")
         figure.colorbar(image, ax=axes, label="mrad", pad=0.02)

@@ -82,18 +82,28 @@ class Recorded:
     disc: DiscFit
 
 
-def load_measurements(config: ReconConfig, folder: Path) -> Measurements:
+def load_measurements(
+    config: ReconConfig,
+    folder: Path,
+    scan: RawScan | None = None,
+    room: int | None = None,
+    scratch: Path | None = None,
+) -> Measurements:
     """Read everything that a reconstruction needs from files.
 
     Parameters
     ----------
     folder : relative paths in the config start here.
+    scan : the recorded patterns, where they are not those of ``data.path``.
+    room : bytes of memory for patterns; what needs more goes to the disk. None: any.
+    scratch : where on the disk, if ``data.scratch`` does not say so; None: where the system has
+        its temporary files.
 
     Raises
     ------
     ConfigError, DataError : naming the field, what was found and what to do.
     """
-    return measurements_of(load_recorded(config, folder), config, folder)
+    return measurements_of(load_recorded(config, folder, scan, room, scratch), config, folder)
 
 
 def recorded_fields(config: ReconConfig) -> dict[str, Any]:
@@ -106,15 +116,21 @@ def recorded_fields(config: ReconConfig) -> dict[str, Any]:
     return {"units": config.units, "data": data, "preprocess": steps, "scan": scan}
 
 
-def load_recorded(config: ReconConfig, folder: Path) -> Recorded:
-    """Read the patterns.
+def load_recorded(
+    config: ReconConfig,
+    folder: Path,
+    scan: RawScan | None = None,
+    room: int | None = None,
+    scratch: Path | None = None,
+) -> Recorded:
+    """Read the patterns; the arguments are those of :func:`load_measurements`.
 
     Raises
     ------
     ConfigError, DataError : as :func:`load_measurements`, also of the positions: before the
         patterns are read, which may take long.
     """
-    with _open(config, folder) as recorded:
+    with _open(config, folder) if scan is None else scan as recorded:
         scan = replace(recorded, mask=load_mask(config.data, recorded, folder))
         recording = preprocess(scan, config, folder)
         _load_positions(config, recording, folder)
@@ -124,6 +140,8 @@ def load_recorded(config: ReconConfig, folder: Path) -> Recorded:
             negative=config.data.negative,
             mask=recording.scan.mask,
             canvas=recording.canvas,
+            room=room,
+            scratch=_scratch(config.data, folder) or scratch,
         )
     return Recorded(patterns, recording, fit_disc(np.fft.fftshift(patterns.mean)))
 
@@ -167,6 +185,12 @@ def measurements_of(recorded: Recorded, config: ReconConfig, folder: Path) -> Me
     )
 
 
+def _scratch(section: DataConfig, folder: Path) -> Path | None:
+    if section.scratch is None:
+        return None
+    return resolve_path("data.scratch", section.scratch, folder)
+
+
 def _open(config: ReconConfig, folder: Path) -> RawScan:
     section = config.data
     return open_scan(resolve_path("data.path", section.path, folder), **section.reading)
@@ -180,7 +204,7 @@ def _load_positions(config: ReconConfig, recording: Recording, folder: Path) -> 
         positions = _raster(section.step, recording.scan)
     else:
         raise ConfigError("scan", "has neither step nor positions.", "Give one of them.")
-    return rotate_positions(positions, section.rotation_deg, section.affine)
+    return rotate_positions(positions, section.rotation_deg, section.matrix)
 
 
 def listed_positions(

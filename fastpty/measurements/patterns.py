@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +15,15 @@ from numpy.typing import NDArray
 from fastpty.errors import DataError
 from fastpty.io import RawScan
 from fastpty.measurements.canvas import Canvas
+from fastpty.measurements.on_disk import PatternFile
 
 __all__ = ["Patterns", "check_counts"]
 
 
 class Patterns:
-    """All patterns of a scan in memory, corner order, in their recorded precision.
+    """All patterns of a scan, corner order, in their recorded precision.
+
+    They lie in the device's memory, in the host's, or in a scratch file.
 
     uint8, uint16 and float16 stay so (a batch is converted when it is used); anything else becomes
     float32. The model works in scaled intensities, whose mean pattern has maximum 1:
@@ -26,7 +32,7 @@ class Patterns:
 
     Parameters
     ----------
-    data : [N, Ny, Nx] uint8, uint16, float16 or float32, corner order.
+    data : [N, Ny, Nx] uint8, uint16, float16 or float32, corner order; an array or on the disk.
     mask : [Ny, Nx], true where a pixel is good, corner order; None: all are.
     canvas : in centred order, as all of :class:`Canvas`; None: patterns are used as they are.
 
@@ -37,11 +43,11 @@ class Patterns:
 
     def __init__(
         self,
-        data: NDArray[Any],
+        data: NDArray[Any] | PatternFile,
         mask: NDArray[np.bool_] | None = None,
         canvas: Canvas | None = None,
     ) -> None:
-        mean = _mean(data)
+        mean = data.mean() if isinstance(data, PatternFile) else _mean(data)
         self._canvas = _CornerCanvas(canvas) if canvas is not None and canvas.changes else None
         if canvas is not None and self._canvas is not None:
             mean = np.fft.ifftshift(canvas.apply(np.fft.fftshift(mean)))
@@ -57,16 +63,22 @@ class Patterns:
         self.dtype: np.dtype[Any] = data.dtype
         self._unsigned16 = data.dtype == np.uint16
         # torch computes little with uint16: its bits travel as int16, set right in counts_of.
-        self._data = torch.from_numpy(data.view(np.int16) if self._unsigned16 else data)
-        self.device = self._data.device
+        bits = np.dtype(np.int16) if self._unsigned16 else data.dtype
+        self._data = data if isinstance(data, PatternFile) else torch.from_numpy(data.view(bits))
+        self.device = torch.device("cpu")
 
     def __len__(self) -> int:
         return self.shape[0]
 
     @property
     def nbytes(self) -> int:
-        """Memory that the patterns hold."""
+        """Memory, or room on the disk, that the patterns hold."""
         return self._data.nbytes
+
+    @property
+    def on_disk(self) -> Path | None:
+        """The folder of the scratch file in which they lie; None: they are in memory."""
+        return self._data.folder if isinstance(self._data, PatternFile) else None
 
     @property
     def centred_mask(self) -> NDArray[np.bool_] | None:
@@ -76,15 +88,16 @@ class Patterns:
     @property
     def on_device(self) -> bool:
         """Whether the recorded values lie where they are used."""
-        return self._data.device == self.device
+        return isinstance(self._data, torch.Tensor) and self._data.device == self.device
 
-    def to(self, device: torch.device) -> Patterns:
+    def to(self, device: torch.device, limit: int | None = None) -> Patterns:
         """Have batches come on a device from now on, in place.
 
-        The recorded values move there if they take no more than half of its free memory. Else they
-        stay in the host's, and every batch is copied.
+        The recorded values move there if they take no more than half of its free memory, and of
+        ``limit`` bytes. Else they stay where they are, and every batch is copied.
         """
-        if _fits(self.nbytes, device):
+        fits = _fits(self.nbytes, device) and (limit is None or 2 * self.nbytes <= limit)
+        if isinstance(self._data, torch.Tensor) and fits:
             self._data = self._data.to(device)
             device = self._data.device  # with its number
         self.device = device
@@ -95,16 +108,26 @@ class Patterns:
         return self
 
     def recorded(self, index: torch.Tensor) -> torch.Tensor:
-        """Patterns as they lie in memory, with their recorded bits, for :meth:`counts_of`."""
+        """Patterns as they are kept, with their recorded bits, for :meth:`counts_of`."""
+        if isinstance(self._data, PatternFile):
+            found = self.recorded_buffer(len(index))
+            self._data.gather(index.cpu(), found)
+            return found.to(self.device)
         return self._data[index.to(self._data.device)].to(self.device)
 
     def gather(self, index: torch.Tensor, out: torch.Tensor) -> None:
-        """Write what :meth:`recorded` gives into memory where the recorded values lie."""
+        """Write what :meth:`recorded` gives into memory where the recorded values lie, or, where
+        they lie on the disk, into the host's."""
+        if isinstance(self._data, PatternFile):
+            self._data.gather(index, out)
+            return
         torch.index_select(self._data, 0, index, out=out)
 
     def recorded_buffer(self, count: int, **where: Any) -> torch.Tensor:
         """Memory for so many recorded patterns, not initialised; ``where`` as in torch.empty."""
-        return torch.empty((count, *self._data.shape[1:]), dtype=self._data.dtype, **where)
+        data = self._data
+        kind = data.bits if isinstance(data, PatternFile) else data.dtype
+        return torch.empty((count, *data.shape[1:]), dtype=kind, **where)
 
     def counts_of(self, recorded: torch.Tensor) -> torch.Tensor:
         """Recorded patterns in counts, float32."""
@@ -134,38 +157,71 @@ class Patterns:
         negative: str = "refuse",
         mask: NDArray[np.bool_] | None = None,
         canvas: Canvas | None = None,
+        room: int | None = None,
+        scratch: Path | None = None,
     ) -> Patterns:
         """Read a scan once, check every value, and move the zero frequency to index 0.
 
         ``mask`` is in the order of the file. Values under a bad pixel are set to zero unchecked.
         ``negative`` values, as dark-subtracted detectors give them, are refused or set to zero
         ("clip"). Counts recorded in 32 and more bits without sign take 16 for as long as they fit.
+        Patterns that need more than ``room`` bytes go to a file in the folder ``scratch``.
 
         Raises
         ------
         DataError : NaN, infinite or negative counts in a good pixel.
+        OutputError : there is no room for a scratch file.
         """
         kept = np.dtype(scan.dtype).newbyteorder("=")
         if kept.kind == "u" and kept.itemsize > 2:
             kept = np.dtype(np.uint16)
         elif kept not in (np.uint8, np.uint16, np.float16):
             kept = np.dtype(np.float32)
-        data = np.empty(scan.shape, kept)
+        folder = scratch or Path(tempfile.gettempdir())
+        data = _room_for(scan.shape, kept, room, folder)
         # An odd N is no involution: the inverse shift takes N//2 to 0.
         offset = [-(n // 2) if zero_frequency == "centre" else 0 for n in scan.shape[1:]]
         for start, piece in scan.pieces():
             good = piece if mask is None else np.where(mask, piece, np.zeros((), piece.dtype))
             if kept.kind == "u" and good.max() > np.iinfo(kept).max:
                 kept = np.dtype(np.float32)
-                data = data.astype(kept)
+                data = _as_single(data, start, room, folder)
             with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
                 values = good.astype(kept, copy=False)
             if negative == "clip" and kept.kind == "f":
                 values = np.maximum(values, 0)  # keeps NaN, which is refused below
             check_counts(scan, start, values)
-            data[start : start + len(values)] = np.roll(values, offset, axis=(1, 2))
+            values = np.roll(values, offset, axis=(1, 2))
+            if isinstance(data, PatternFile):
+                data.write(start, values)
+            else:
+                data[start : start + len(values)] = values
         corner_mask = None if mask is None else np.roll(mask, offset, axis=(0, 1))
         return cls(data, corner_mask, canvas)
+
+
+def _room_for(
+    shape: tuple[int, int, int], dtype: np.dtype[Any], room: int | None, folder: Path
+) -> NDArray[Any] | PatternFile:
+    """For patterns that are to be written: in memory, if they fit."""
+    if room is not None and math.prod(shape) * dtype.itemsize > room:
+        return PatternFile(folder, shape, dtype)
+    return np.empty(shape, dtype)
+
+
+def _as_single(
+    data: NDArray[Any] | PatternFile, count: int, room: int | None, folder: Path
+) -> NDArray[Any] | PatternFile:
+    """The first ``count`` patterns as float32, and room for the others."""
+    single = np.dtype(np.float32)
+    if isinstance(data, PatternFile):
+        return data.astype(single, count)
+    found = _room_for((len(data), data.shape[1], data.shape[2]), single, room, folder)
+    if isinstance(found, PatternFile):
+        found.write(0, data[:count])
+        return found
+    found[:count] = data[:count]
+    return found
 
 
 class _CornerCanvas:

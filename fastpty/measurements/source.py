@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -112,9 +113,10 @@ class _Slot:
 class PatternSource:
     """Batches on the patterns' device.
 
-    Patterns that lie there are gathered there. From the host's memory they are gathered into
-    page-locked buffers and copied while the device works on the batches before; the host waits
-    only where it is more than ``SLOTS`` batches ahead of the device.
+    Patterns that lie there are gathered there. From the host's memory, or from the disk, they are
+    gathered into page-locked buffers and copied while the device works on the batches before; the
+    host waits only where it is more than ``SLOTS`` batches ahead of the device. Where the host is
+    the device, they are read from the disk one batch ahead.
 
     Parameters
     ----------
@@ -137,8 +139,20 @@ class PatternSource:
         if self._patterns.on_device:
             for part in index.split(size):
                 yield Batch(part, self._patterns.recorded(part))
+        elif device.type == "cpu" and self._transfers is None:
+            yield from self._read(index.split(size))
         else:
             yield from self._copied(on_host.split(size), index.split(size))
+
+    def _read(self, index: tuple[torch.Tensor, ...]) -> Iterator[Batch]:
+        """From the disk, each batch while the one before is worked on."""
+        with ThreadPoolExecutor(1) as reader:
+            coming = reader.submit(self._patterns.recorded, index[0])
+            for number, part in enumerate(index, 1):
+                recorded = coming.result()
+                if number < len(index):
+                    coming = reader.submit(self._patterns.recorded, index[number])
+                yield Batch(part, recorded)
 
     def _copied(
         self, on_host: tuple[torch.Tensor, ...], on_device: tuple[torch.Tensor, ...]

@@ -9,14 +9,22 @@ from fastpty.metrics.phase import PhaseAgreement, phase_agreement
 from fastpty.metrics.positions import Displacement, displacement, position_rmse
 from fastpty.metrics.rings import Crossing, RingCorrelation, ring_correlation
 from fastpty.metrics.similarity import ssim
-from fastpty.metrics.spectrum import information_limit
+from fastpty.metrics.spectrum import (
+    LEAST,
+    AmplitudeSpectrum,
+    amplitude_spectrum,
+    information_limit,
+)
 
 __all__ = [
+    "LEAST",
+    "AmplitudeSpectrum",
     "Crossing",
     "Displacement",
     "PhaseAgreement",
     "RingCorrelation",
     "Tails",
+    "amplitude_spectrum",
     "brightest_above_darkest",
     "contrast",
     "displacement",

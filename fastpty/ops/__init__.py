@@ -21,10 +21,13 @@ from fastpty.ops.mixed_intensity import mixed_intensity
 from fastpty.ops.multislice_intensity import multislice_intensity
 from fastpty.ops.probe_shift import probe_shift
 from fastpty.ops.slice_transmit import slice_transmit
+from fastpty.ops.wave_products import NativeWaves, WaveProducts, products_are_native
 from fastpty.ops.waves import set_wave_budget
 
 __all__ = [
     "AdamTiles",
+    "NativeWaves",
+    "WaveProducts",
     "adam_catch_up",
     "adam_settle",
     "adam_step",
@@ -32,6 +35,7 @@ __all__ = [
     "mixed_intensity",
     "multislice_intensity",
     "probe_shift",
+    "products_are_native",
     "raise_device_errors",
     "set_wave_budget",
     "slice_transmit",

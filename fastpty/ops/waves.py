@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
+from collections.abc import Iterator
 from numbers import Integral
 from typing import ClassVar
 
@@ -10,7 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["Waves", "kernel_memory", "set_wave_budget", "wave_budget"]
+__all__ = [
+    "Waves",
+    "free_idle_waves",
+    "kernel_memory",
+    "limited_waves",
+    "set_wave_budget",
+    "wave_budget",
+]
 
 _DEFAULT_BUDGET = 2 << 30
 
@@ -31,6 +40,7 @@ class Waves:
 
     budget = _DEFAULT_BUDGET
     chosen = False  # by set_wave_budget
+    limit: int | None = None  # within limited_waves
     idle: ClassVar[list[NDArray[np.float32]]] = []
 
     @classmethod
@@ -57,9 +67,27 @@ class Waves:
 
 def wave_budget(device: torch.device) -> int:
     """Bytes that one call may keep from its forward to its backward on this device."""
+    if Waves.limit is not None:
+        return Waves.limit
     if device.type == "cuda" and not Waves.chosen:
         return int(_CUDA_SHARE * torch.cuda.get_device_properties(device).total_memory)
     return Waves.budget
+
+
+@contextlib.contextmanager
+def limited_waves(limit: int | None) -> Iterator[None]:
+    """Another budget for the forwards within a ``with`` block; None leaves it as it is."""
+    before = Waves.limit
+    Waves.limit = before if limit is None else limit
+    try:
+        yield
+    finally:
+        Waves.limit = before
+
+
+def free_idle_waves() -> None:
+    """Give back the block of memory that is kept for the next call."""
+    Waves.idle.clear()
 
 
 def set_wave_budget(budget: int | None) -> None:

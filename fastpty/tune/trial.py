@@ -26,6 +26,7 @@ from fastpty.measurements import (
     measurements_of,
     recorded_fields,
 )
+from fastpty.memory import room_for_patterns
 from fastpty.metrics import contrast
 from fastpty.recon import Observer, Reconstruction, choose_device
 from fastpty.resolution import compare_results
@@ -180,7 +181,9 @@ class TrialRunner:
         key = json.dumps(recorded_fields(config))
         if self._recorded is None or key != self._key:
             self._recorded = None  # so that there is never room for two
-            self._recorded, self._key = load_recorded(config, self._folder), key
+            room = room_for_patterns(config, choose_device(config.device))
+            self._recorded = load_recorded(config, self._folder, room=room)
+            self._key = key
         return measurements_of(self._recorded, config, self._folder)
 
     def _judge(self, run: Reconstruction, results: Results, found: Outcome) -> None:

@@ -55,7 +55,9 @@ def test_data_are_read_once(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None
     """Whatever beam and scan are; and again when what is read changes."""
     read = []
     load = trial.load_recorded
-    monkeypatch.setattr(trial, "load_recorded", lambda *args: read.append(1) or load(*args))
+    monkeypatch.setattr(
+        trial, "load_recorded", lambda *args, **room: read.append(1) or load(*args, **room)
+    )
     runner = TrialRunner(tiny.folder, Wanted())
     runner.check(config_of())
     first = run(runner)

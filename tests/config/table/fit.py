@@ -23,6 +23,8 @@ NEEDS: dict[str, dict[str, Any]] = {
 LONGER = {"optimise": {"iterations": 3}}
 RPIE = {"optimise": {"engine": "rpie", "batch_size": 10}}
 MPIE = {"optimise": {"engine": "mpie", "batch_size": 10}}
+LSQML = {"optimise": {"engine": "lsqml", "batch_size": 10}}
+LASTING = {"optimise": {**LSQML["optimise"], "lsqml": {"object_momentum": 0.5}}}
 
 
 def misfit(name: str, **values: Any) -> dict[str, Entry]:
@@ -107,6 +109,15 @@ FIT: dict[str, Entry] = {
     "optimise.pie.probe_momentum": Change(0.9, "unknowns", MPIE),
     "optimise.pie.momentum_every": Change(5, "unknowns", MPIE),
     "optimise.pie.position_step": Change(0.5, "unknowns", RPIE),
+    "optimise.lsqml.object_step": Change(0.5, "unknowns", LSQML),
+    "optimise.lsqml.probe_step": Change(0.5, "unknowns", LSQML),
+    "optimise.lsqml.object_damping": Change(0.5, "unknowns", LSQML),
+    "optimise.lsqml.probe_damping": Change(0.5, "unknowns", LSQML),
+    "optimise.lsqml.step_damping": Change(0.5, "unknowns", LSQML),
+    "optimise.lsqml.object_momentum": Change(0.9, "unknowns", LSQML),
+    "optimise.lsqml.probe_momentum": Change(0.9, "unknowns", LSQML),
+    "optimise.lsqml.momentum_every": Change(5, "unknowns", LASTING),
+    "optimise.lsqml.position_step": Change(0.5, "unknowns", LSQML),
     "optimise.batch_size": Change(10, "unknowns"),
     "optimise.accumulate": Change(2, "unknowns", {"optimise": {"batch_size": 10}}),
     "optimise.grouping": Change("compact", "unknowns", {"optimise": {"batch_size": 10}}),
