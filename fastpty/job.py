@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from fastpty.checkpoint import CHECKPOINT_NAME, read_checkpoint
 from fastpty.config import ReconConfig, resolve_path
 from fastpty.config.data import ArrayFile
 from fastpty.config.tiff import TiffConfig
+from fastpty.distributed import ALONE, Processes
 from fastpty.errors import FastptyError, OutputError
 from fastpty.export import check_tifffile, write_tables, write_tiffs
 from fastpty.figures import save_figures
@@ -53,7 +55,8 @@ QUALITY_STEM = "quality"
 
 @dataclass(frozen=True)
 class JobReport:
-    """What a job came to; ``finished`` is false when it was stopped early."""
+    """What a job came to; ``finished`` is false when it was stopped early. Of several processes the
+    first alone has a summary, and has written it."""
 
     folder: Path
     finished: bool
@@ -62,7 +65,11 @@ class JobReport:
 
 
 def set_up(
-    config: ReconConfig, folder: Path, scan: RawScan | None = None, scratch: Path | None = None
+    config: ReconConfig,
+    folder: Path,
+    scan: RawScan | None = None,
+    scratch: Path | None = None,
+    processes: Processes = ALONE,
 ) -> tuple[Reconstruction, Truth | None]:
     """Read everything that the config names. Its paths become absolute: a copy of it, in
     whatever folder, then means the same.
@@ -72,6 +79,7 @@ def set_up(
     folder : relative paths in the config start here.
     scan : the recorded patterns, where they are not those of ``data.path``.
     scratch : folder for patterns that do not fit into memory; None: the system's.
+    processes : which share the work; none waits for another here.
 
     Raises
     ------
@@ -81,7 +89,9 @@ def set_up(
         check_tifffile("output.tiff")  # now, not after hours of work
     config = with_absolute_paths(config, folder, from_file=scan is None)
     keep_freed_memory()
-    run = Reconstruction.from_config(config, folder, scan=scan, scratch=scratch)
+    run = Reconstruction.from_config(
+        config, folder, scan=scan, scratch=scratch, processes=processes
+    )
     if config.truth is None:
         return run, None
     return run, read_truth(Path(config.truth), run.measurements)
@@ -139,6 +149,7 @@ def run_job(
     overwrite: bool = False,
     scan: RawScan | None = None,
     observers: Sequence[Observer] = (),
+    processes: Processes = ALONE,
 ) -> JobReport:
     """Reconstruct and write everything.
 
@@ -150,28 +161,43 @@ def run_job(
     overwrite : replace the results of an earlier run in ``output``.
     scan : the recorded patterns, where they are not those of ``data.path``.
     observers : who else watches.
+    processes : which share the work; the first of them prints and writes.
 
     Raises
     ------
     FastptyError : naming the field, what was found and what to do. Nothing is overwritten.
     """
-    if not resume and not overwrite:
-        refuse_overwriting(output)
-    run, truth = set_up(config, folder, scan, output)
-    if resume:
-        read_checkpoint(run, output / CHECKPOINT_NAME)
-    findings = say_what_comes(run, console)
-    _prepare(output, run.config)
-    checks = [asdict(finding) for finding in findings]
-    with ProgressFiles(output, checks) as progress:
-        live = [progress] if config.output.progress else []
-        watch_over(run, console, [Checkpoints(output, console), *live, *observers])
+
+    def begin() -> tuple[Reconstruction, Truth | None]:
+        if not resume and not overwrite:
+            refuse_overwriting(output)
+        run, truth = set_up(config, folder, scan, output, processes)
+        if resume:
+            read_checkpoint(run, output / CHECKPOINT_NAME)
+        return run, truth
+
+    def announce() -> list[dict[str, Any]]:
+        findings = say_what_comes(run, console)
+        _prepare(output, run.config)
+        return [asdict(finding) for finding in findings]
+
+    first = processes.first
+    if not first:
+        console = Console(quiet=True)
+    run, truth = processes.together(begin)
+    checks = processes.together(announce if first else list)
+    with ProgressFiles(output, checks) if first else nullcontext() as progress:
+        live = [progress] if progress and config.output.progress else []
+        kept = [Checkpoints(output, console)] if first else []
+        watch_over(run, console, [*kept, *live, *observers])
         results = run.results()
+        virtual = measured_views(run.measurements, config.output.virtual)
+        if not first:
+            return JobReport(output, run.finished, results, {})
         summary = _summary(run, results, output)
         summary["preflight"] = checks
         if truth is not None:
             _add_truth(summary, run, results, truth, console)
-        virtual = measured_views(run.measurements, config.output.virtual)
         if virtual is not None:
             summary["virtual"] = phase_beside(virtual, results)
         _write(results, summary, output)
@@ -187,7 +213,9 @@ def run_job(
 
 def say_what_comes(run: Reconstruction, console: Console) -> list[Finding]:
     """Data, device and preflight of a run that is set up."""
-    console.print(f"[bold]{run.measurements.source}[/bold] on {run.model.probe.device}")
+    count = run.processes.count
+    each = "" if run.processes.alone else f", shared by {count} processes"
+    console.print(f"[bold]{run.measurements.source}[/bold] on {run.model.probe.device}{each}")
     findings = preflight(run)
     print_preflight(findings, console)
     return findings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import shutil
 import signal
@@ -246,14 +247,21 @@ class ProgressFiles(Observer):
 
 
 class Interrupt(Observer):
-    """Ctrl-C (or a termination signal) ends the run after the iteration; a second one at once."""
+    """Ctrl-C (or a termination signal) ends the run after the iteration; a second one at once.
+
+    Of several processes any may get the signal, and all end after the same iteration. Where a
+    terminal tells each of them, what has started them tells them again, and that is no second one.
+    """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    ECHO = 2.0
+    """Seconds after a signal in which the same may come once more, to several processes."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._run: Reconstruction | None = None
         self._before: dict[signal.Signals, Any] = {}
+        self._told = -math.inf
 
     def started(self, run: Reconstruction) -> None:
         self._run = run
@@ -272,8 +280,13 @@ class Interrupt(Observer):
         self._before.clear()
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
         if self._run is None or self._run.stop_requested:
+            told = self._run is not None and not self._run.processes.alone
+            if told and now - self._told < self.ECHO:
+                return
             self.restore()
             sys.exit(128 + number)
         self._run.stop_requested = True
+        self._told = now
         self._console.print("Stopping after this iteration; once more stops at once.")

@@ -18,18 +18,19 @@ from fastpty.config import ReconConfig
 from fastpty.config.plan import Stage
 from fastpty.constraints import apply_constraints
 from fastpty.convergence import Kept, stalled
+from fastpty.distributed import ALONE, Processes, choose_device
 from fastpty.engines import (
     Engine,
     IterationReport,
     NotFiniteError,
     Parts,
+    check_sharing,
     is_out_of_memory,
     make_engine,
 )
-from fastpty.errors import BrokenOffError, ConfigError
+from fastpty.errors import BrokenOffError, FastptyError
 from fastpty.forward import simulate_patterns
 from fastpty.history import record
-from fastpty.info import why_no_cuda
 from fastpty.io import RawScan
 from fastpty.measurements import (
     Measurements,
@@ -45,7 +46,7 @@ from fastpty.results import History, Results, Snapshot
 from fastpty.start import start_model
 from fastpty.wording import StageEnding, diverged, ending_of, out_of_memory
 
-__all__ = ["Observer", "Reconstruction", "StageEnding", "choose_device"]
+__all__ = ["Observer", "Reconstruction", "StageEnding"]
 
 
 class Observer:
@@ -63,25 +64,6 @@ class Observer:
     def broke_off(self, run: Reconstruction) -> None:
         """An iteration came to infinite numbers or NaN, or found no memory; the run is back where
         it began."""
-
-
-def choose_device(name: str) -> torch.device:
-    """``auto``, ``cpu`` or ``cuda`` as a device.
-
-    Raises
-    ------
-    ConfigError : CUDA is asked for and not to be had.
-    """
-    if name == "cpu":
-        return torch.device("cpu")
-    missing = why_no_cuda()
-    if name == "cuda" and missing is not None:
-        raise ConfigError(
-            "device",
-            f"is cuda, but {missing}.",
-            "Use --device cpu, or install a CUDA build of torch beside an NVIDIA driver.",
-        )
-    return torch.device("cpu" if missing is not None else "cuda")
 
 
 @dataclass
@@ -119,6 +101,9 @@ class Reconstruction:
             )
             for stage in self.stages
         ]
+        if not self.processes.alone:
+            for stage in self.stages:
+                check_sharing(stage)
         self.memory = plan_memory(
             self.config, self.model, self.measurements.patterns, self.stages, self.all_visited
         )
@@ -134,6 +119,7 @@ class Reconstruction:
         measurements: Measurements | None = None,
         scan: RawScan | None = None,
         scratch: Path | None = None,
+        processes: Processes = ALONE,
     ) -> Reconstruction:
         """Read the data and set the model up.
 
@@ -142,15 +128,18 @@ class Reconstruction:
         folder : relative paths in the config start here.
         measurements : already loaded from the same config, to save a second reading.
         scan, scratch : as in :func:`fastpty.measurements.load_measurements`.
+        processes : which share the work; none waits for another before it runs.
 
         Raises
         ------
         ConfigError, DataError : naming the field, what was found and what to do.
         """
-        device = choose_device(config.device)
+        device = choose_device(config.device, processes)
         if measurements is None:
             room = room_for_patterns(config, device)
-            measurements = load_measurements(config, folder, scan, room, scratch)
+            if room is not None:
+                room //= processes.here
+            measurements = load_measurements(config, folder, scan, room, scratch, processes)
         model = start_model(config, measurements, folder, device)
         measurements.patterns.to(device, memory_limit(config))
         return cls(config, measurements, model)
@@ -169,6 +158,11 @@ class Reconstruction:
             self.history.loss[self._before :],
             self.parts,
         )
+
+    @property
+    def processes(self) -> Processes:
+        """Which share the work."""
+        return self.measurements.patterns.share.processes
 
     @property
     def visited(self) -> Visited:
@@ -227,9 +221,10 @@ class Reconstruction:
         """
         for observer in observers:
             observer.started(self)
+        self._hold_together()
         if self.iteration == 0:
             self._snapshot_if_due()
-        while not (self.finished or self.stop_requested):
+        while not (self.finished or self._asked_to_stop()):
             try:
                 report = self._iterate()
             except BrokenOffError:
@@ -242,6 +237,21 @@ class Reconstruction:
             self._snapshot_if_due()
         for observer in observers:
             observer.ended(self)
+
+    def _asked_to_stop(self) -> bool:
+        """Whether any process was."""
+        self.stop_requested = self.processes.any(self.stop_requested)
+        return self.stop_requested
+
+    def _hold_together(self) -> None:
+        """All processes have the same unknowns, or none goes on."""
+        if not self.processes.same([*self.model.unknowns.values(), self.model.corner]):
+            raise FastptyError(
+                f"process {self.processes.rank} of {self.processes.count}",
+                f"has other unknowns than the others after iteration {self.iteration}.",
+                "Give all of them the same files, the same fastpty and torch, the same kind of "
+                "processor and the same OMP_NUM_THREADS; go on with --resume.",
+            )
 
     def _iterate(self) -> IterationReport:
         if self.ending:
@@ -270,6 +280,7 @@ class Reconstruction:
         # resumed there; gradients wanted mean another way through the forward model.
         for tensor in self.model.unknowns.values():
             tensor.requires_grad_(False)
+        self._hold_together()
         self.iteration += 1
         self.diverged = False
         seconds = time.perf_counter() - begun

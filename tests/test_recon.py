@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from fastpty.config import ReconConfig, validate_config
+from fastpty.distributed import choose_device
 from fastpty.engines import IterationReport
 from fastpty.errors import ConfigError
-from fastpty.recon import Observer, Reconstruction, _spread, choose_device
+from fastpty.recon import Observer, Reconstruction, _spread
 from fastpty.truth import compare_with_truth, read_truth
 from tests.recon_cases import THICKNESS, TINY, WINDOW, Tiny, make_tiny, merged, tiny_run
 from tests.tolerances import bound, tolerance

@@ -13,6 +13,7 @@ from fastpty.engines.lsqml import LsqmlEngine
 from fastpty.engines.parts import Parts, is_out_of_memory
 from fastpty.engines.passes import NotFiniteError
 from fastpty.engines.pie import PieEngine, pie_state_copies, pie_wave_memory
+from fastpty.errors import ConfigError
 from fastpty.forward import runs_fused, wave_memory
 from fastpty.measurements import Patterns, Visited
 from fastpty.model import Model
@@ -28,6 +29,7 @@ __all__ = [
     "Parts",
     "PieEngine",
     "batch_memory",
+    "check_sharing",
     "is_out_of_memory",
     "keeps_waves",
     "make_engine",
@@ -49,14 +51,31 @@ def make_engine(
     parts: Parts | None = None,
 ) -> Engine:
     """The engine of a stage; parameters as in :class:`Engine`."""
-    kind: type[Engine] = GradientEngine
-    if stage.optimise.engine == "lsqml":
-        kind = LsqmlEngine
-    elif stage.optimise.projects:
-        kind = PieEngine
-    elif stage.optimise.optimiser.name == FULL_BATCH:
-        kind = LBFGSEngine
+    kind = _kind(stage)
     return kind(model, patterns, stage, visited, seed, before, losses, parts)
+
+
+def check_sharing(stage: Stage) -> None:
+    """Several processes can share the stage's batches.
+
+    Raises
+    ------
+    ConfigError : its engine has no way to.
+    """
+    if not _kind(stage).shares:
+        raise ConfigError(
+            f"{stage.field}optimise.engine",
+            f"is {stage.optimise.engine}, whose batches several processes cannot share.",
+            "Run it without torchrun, or use gradient or one of pie, epie, rpie and mpie.",
+        )
+
+
+def _kind(stage: Stage) -> type[Engine]:
+    if stage.optimise.engine == "lsqml":
+        return LsqmlEngine
+    if stage.optimise.projects:
+        return PieEngine
+    return LBFGSEngine if stage.optimise.optimiser.name == FULL_BATCH else GradientEngine
 
 
 def state_copies(optimise: OptimiseConfig) -> int:

@@ -23,6 +23,7 @@ denominator: where windows overlap this is an average.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -144,9 +145,17 @@ class ExitWaves:
         )
 
     def updates(
-        self, ratio: torch.Tensor, rule_object: Rule, rule_wave: Rule
+        self,
+        ratio: torch.Tensor,
+        rule_object: Rule,
+        rule_wave: Rule,
+        add: Callable[[torch.Tensor], torch.Tensor],
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Of the PIEs, for waves as in :meth:`products`; nothing is moved yet.
+
+        Parameters
+        ----------
+        add : sums over positions, of those here, to the sums over all positions of the batch.
 
         Returns
         -------
@@ -155,11 +164,11 @@ class ExitWaves:
         """
         whole = rule_wave.share == 1  # a denominator that is one number can wait for the sum
         found = self.products(ratio, rule=(rule_wave.step, rule_wave.share), asked=not whole)
-        of_object = rule_object(found.obj, self.illuminated(found.power))
-        power = self.transmitted()
+        of_object = rule_object(add(found.obj), add(self.illuminated(found.power)))
+        power = add(self.transmitted())
         if whole or found.asked is None:
-            return of_object, self.of_probe(rule_wave(found.probe, power))
-        return of_object, self.of_probe(self.shifted_back(rule_wave(found.asked, power)))
+            return of_object, self.of_probe(rule_wave(add(found.probe), power))
+        return of_object, self.of_probe(add(self.shifted_back(rule_wave(found.asked, power))))
 
     def illuminated(self, power: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
         """[No, Nz, Y, X] sum_j w a_j power, where the windows lie, of power [B, No, Nz, Ny, Nx];

@@ -56,6 +56,8 @@ _SEARCHES = 3
 class LsqmlEngine(PieEngine):
     """LSQ-ML; what is between the batches is as with the PIEs."""
 
+    shares = False
+
     def _make_passes(self, loss: LossConfig) -> Passes:
         config = self._config
         return LsqmlPasses(

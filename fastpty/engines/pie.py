@@ -26,7 +26,7 @@ from fastpty.engines.exit_waves import ExitWaves, Rule, amplitude_ratio
 from fastpty.engines.parts import Parts
 from fastpty.engines.passes import Passes, Turn, sums
 from fastpty.forward import wave_memory
-from fastpty.loss import total_loss
+from fastpty.loss import Whole, total_loss
 from fastpty.measurements import Patterns
 from fastpty.model import Model
 from fastpty.ops import products_are_native
@@ -47,6 +47,7 @@ class PieEngine(Engine):
     ``phi' = phi + arg(O' exp(-i phi))``, so that it needs no unwrapping.
     """
 
+    shares = True
     _passes: PiePasses
 
     def _set_up(self, stage: Stage) -> None:
@@ -163,28 +164,42 @@ class PiePasses(Passes):
     def _watched(self, transmission: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"object": transmission, "probe": self.model.probe, "positions": self.model.shift}
 
-    def step(self, turn: Turn, index: torch.Tensor, recorded: torch.Tensor) -> torch.Tensor:
-        """Of a batch: sums of what it can see, total and terms of the loss, before its update."""
+    def step(
+        self,
+        turn: Turn,
+        index: torch.Tensor,
+        recorded: torch.Tensor,
+        whole: Whole | None = None,
+    ) -> torch.Tensor:
+        """Of a batch: total and terms of the loss, before its update, and before them, unless the
+        pass asks at once whether they are finite, sums of what it can see."""
         model = self.model
+        batch = index if whole is None else whole.index
+        first, obj = self._field(model.corner[batch])
         corner = model.corner[index]
-        first, obj = self._field(corner)
-        values = sums(self._watched(obj).values())
+        row = [] if self._asks else [sums(self._watched(obj).values())]
         measured = self.patterns.scaled(recorded)
         waves = ExitWaves(model, obj, index, corner - first)
         intensity = waves.intensity()
-        loss, terms = total_loss(self._loss, model, index, intensity, measured, self.patterns.mask)
-        self._terms = list(terms)
+        mask = self.patterns.mask
+        loss, terms = total_loss(self._loss, model, index, intensity, measured, mask, whole)
+        row.append(self._known_losses(loss, terms))
         of_object, of_probe = self._updates(waves, intensity, measured, turn.free)
         if of_object is not None:
             obj += of_object
         if of_probe is not None:
             model.probe += of_probe
         if "positions" in turn.free:
-            step = waves.position_steps(intensity, measured, self.patterns.mask)
+            step = waves.position_steps(intensity, measured, mask)
             step = (self._settings.position_step * step).clamp_(-LONGEST_STEP, LONGEST_STEP)
-            model.shift[index] += step
-        self._move_on(len(index), turn.free)
-        return torch.cat([values, torch.stack([loss, *terms.values()])])
+            if whole is None:
+                model.shift[index] += step
+            else:
+                steps = torch.zeros_like(model.shift)
+                steps[index] = step
+                model.shift[batch] += self._processes.add(steps[batch])
+        self._move_on(len(batch), turn.free)
+        return torch.cat(row)
 
     def _updates(
         self,
@@ -195,7 +210,9 @@ class PiePasses(Passes):
     ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """(of the object [No, Nz, Y, X], of the probe [M, Ny, Nx]); None where it is fixed."""
         ratio = amplitude_ratio(intensity, measured, self.patterns.mask)
-        of_object, of_probe = waves.updates(ratio, self._rule_object, self._rule_wave)
+        of_object, of_probe = waves.updates(
+            ratio, self._rule_object, self._rule_wave, self._processes.add
+        )
         return (
             of_object if any(name in free for name in OBJECT) else None,
             of_probe if "probe" in free else None,

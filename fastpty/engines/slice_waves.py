@@ -12,7 +12,10 @@ from dataclasses import dataclass
 import torch
 
 from fastpty.model import Model
-from fastpty.ops import fresnel_propagate, probe_shift, slice_transmit
+from fastpty.ops.fresnel_propagate import fresnel_propagate
+from fastpty.ops.probe_shift import probe_shift
+from fastpty.ops.slice_transmit import slice_transmit
+from fastpty.reference.fourier import forward, inverse
 
 __all__ = ["FLOOR", "Products", "SliceWaves", "denominator", "largest", "power_of"]
 
@@ -110,7 +113,7 @@ class SliceWaves:
             wave = found.detach()
             if z < slices - 1:
                 wave = self._propagated(wave, z)
-        self._spectrum = torch.fft.fft2(wave, norm="ortho")
+        self._spectrum = forward(wave, norm="ortho")
         occupancy = model.occupancy
         self._weight = None if occupancy is None else occupancy.detach()[:, None, None]
 
@@ -123,9 +126,7 @@ class SliceWaves:
     def change(self, ratio: torch.Tensor) -> torch.Tensor:
         """[B, M, No, Ny, Nx] from the exit waves to those whose moduli at the detector are
         ``ratio`` [B, Ny, Nx] times theirs."""
-        after: torch.Tensor = torch.fft.ifft2(
-            self._spectrum * (ratio - 1)[:, None, None], norm="ortho"
-        )
+        after: torch.Tensor = inverse(self._spectrum * (ratio - 1)[:, None, None], norm="ortho")
         return after
 
     def products(self, ratio: torch.Tensor, rule: tuple[float, float] | None) -> Products:
@@ -163,12 +164,12 @@ class SliceWaves:
         wave = self._incident.detach()
         frequency = torch.fft.fftfreq(wave.shape[axis], device=wave.device)
         factor = -2j * math.pi * (frequency[:, None] if axis == -2 else frequency)
-        wave = torch.fft.ifft2(torch.fft.fft2(wave) * factor)
+        wave = inverse(forward(wave) * factor)
         for z, part in enumerate(self._slices):
             wave = slice_transmit(wave, part.obj.detach(), self._corner)
             if z < len(self._slices) - 1:
                 wave = self._propagated(wave, z)
-        along = torch.fft.fft2(wave, norm="ortho") * self._spectrum.conj()
+        along = forward(wave, norm="ortho") * self._spectrum.conj()
         slope: torch.Tensor = self._weighted(along.real).sum((1, 2)) / amplitude
         return slope
 

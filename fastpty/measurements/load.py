@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastpty.config import ReconConfig, resolve_path
 from fastpty.config.data import DataConfig, PositionFile
+from fastpty.distributed import ALONE, Processes
 from fastpty.errors import ConfigError, DataError
 from fastpty.io import RawScan, open_scan
 from fastpty.measurements.calibration import DiscFit, fit_disc, object_pixel_size
@@ -88,6 +89,7 @@ def load_measurements(
     scan: RawScan | None = None,
     room: int | None = None,
     scratch: Path | None = None,
+    processes: Processes = ALONE,
 ) -> Measurements:
     """Read everything that a reconstruction needs from files.
 
@@ -98,6 +100,7 @@ def load_measurements(
     room : bytes of memory for patterns; what needs more goes to the disk. None: any.
     scratch : where on the disk, if ``data.scratch`` does not say so; None: where the system has
         its temporary files.
+    processes : which share the patterns; none of them waits for another.
 
     Raises
     ------
@@ -142,6 +145,7 @@ def load_recorded(
             canvas=recording.canvas,
             room=room,
             scratch=_scratch(config.data, folder) or scratch,
+            processes=processes,
         )
     return Recorded(patterns, recording, fit_disc(np.fft.fftshift(patterns.mean)))
 

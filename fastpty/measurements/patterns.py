@@ -12,16 +12,49 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fastpty.distributed import ALONE, Processes
 from fastpty.errors import DataError
 from fastpty.io import RawScan
 from fastpty.measurements.canvas import Canvas
 from fastpty.measurements.on_disk import PatternFile
 
-__all__ = ["Patterns", "check_counts"]
+__all__ = ["Patterns", "Share", "check_counts"]
+
+
+class Share:
+    """Which of ``count`` patterns are those of this process.
+
+    Parameters
+    ----------
+    count : of all processes together.
+    """
+
+    def __init__(self, count: int, processes: Processes = ALONE) -> None:
+        self.processes = processes
+        self._owner = processes.owners(count)
+        self.own: NDArray[np.int64] = np.flatnonzero(self._owner == processes.rank)
+        """[K] numbers of those that are here, in the order in which they lie in memory."""
+        self._row = np.cumsum(self._owner == processes.rank) - 1
+
+    def __len__(self) -> int:
+        return len(self._owner)
+
+    def here(self, index: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """[B] whether each pattern is here."""
+        return np.asarray(self._owner[index] == self.processes.rank)
+
+    def before(self, number: int) -> int:
+        """How many are here of those before a pattern."""
+        return int(np.searchsorted(self.own, number))
+
+    def rows(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """[B] where patterns that are here lie in memory."""
+        return np.asarray(self._row[index])
 
 
 class Patterns:
-    """All patterns of a scan, corner order, in their recorded precision.
+    """All patterns of a scan, corner order, in their recorded precision; of several processes each
+    has its share of them, and knows whose the others are.
 
     They lie in the device's memory, in the host's, or in a scratch file.
 
@@ -33,8 +66,11 @@ class Patterns:
     Parameters
     ----------
     data : [N, Ny, Nx] uint8, uint16, float16 or float32, corner order; an array or on the disk.
+        Those of this process.
     mask : [Ny, Nx], true where a pixel is good, corner order; None: all are.
     canvas : in centred order, as all of :class:`Canvas`; None: patterns are used as they are.
+    share : which these are among all; None: they are all.
+    mean : [Ny, Nx] of all patterns as they are in memory; None: of these.
 
     Raises
     ------
@@ -46,14 +82,18 @@ class Patterns:
         data: NDArray[Any] | PatternFile,
         mask: NDArray[np.bool_] | None = None,
         canvas: Canvas | None = None,
+        share: Share | None = None,
+        mean: NDArray[np.float64] | None = None,
     ) -> None:
-        mean = data.mean() if isinstance(data, PatternFile) else _mean(data)
+        self.share = Share(len(data)) if share is None else share
+        if mean is None:
+            mean = data.mean() if isinstance(data, PatternFile) else _mean(data)
         self._canvas = _CornerCanvas(canvas) if canvas is not None and canvas.changes else None
         if canvas is not None and self._canvas is not None:
             mean = np.fft.ifftshift(canvas.apply(np.fft.fftshift(mean)))
             mask = _in_corner_order(canvas.good, mask)
         self.mean: NDArray[np.float64] = mean
-        self.shape: tuple[int, int, int] = (len(data), mean.shape[0], mean.shape[1])
+        self.shape: tuple[int, int, int] = (len(self.share), mean.shape[0], mean.shape[1])
         good = np.ones(self.shape[1:], bool) if mask is None else mask
         peak = float(self.mean[good].max(initial=0.0))
         if peak <= 0:
@@ -72,7 +112,7 @@ class Patterns:
 
     @property
     def nbytes(self) -> int:
-        """Memory, or room on the disk, that the patterns hold."""
+        """Memory, or room on the disk, that the patterns of this process hold."""
         return self._data.nbytes
 
     @property
@@ -107,21 +147,27 @@ class Patterns:
             self._canvas.to(device)
         return self
 
-    def recorded(self, index: torch.Tensor) -> torch.Tensor:
-        """Patterns as they are kept, with their recorded bits, for :meth:`counts_of`."""
-        if isinstance(self._data, PatternFile):
-            found = self.recorded_buffer(len(index))
-            self._data.gather(index.cpu(), found)
-            return found.to(self.device)
-        return self._data[index.to(self._data.device)].to(self.device)
+    def recorded(self, row: torch.Tensor) -> torch.Tensor:
+        """Patterns as they are kept, with their recorded bits, for :meth:`counts_of`.
 
-    def gather(self, index: torch.Tensor, out: torch.Tensor) -> None:
+        Parameters
+        ----------
+        row : [B] their places there: their numbers, or of several processes
+            :meth:`Share.rows` of those that are here.
+        """
+        if isinstance(self._data, PatternFile):
+            found = self.recorded_buffer(len(row))
+            self._data.gather(row.cpu(), found)
+            return found.to(self.device)
+        return self._data[row.to(self._data.device)].to(self.device)
+
+    def gather(self, row: torch.Tensor, out: torch.Tensor) -> None:
         """Write what :meth:`recorded` gives into memory where the recorded values lie, or, where
         they lie on the disk, into the host's."""
         if isinstance(self._data, PatternFile):
-            self._data.gather(index, out)
+            self._data.gather(row, out)
             return
-        torch.index_select(self._data, 0, index, out=out)
+        torch.index_select(self._data, 0, row, out=out)
 
     def recorded_buffer(self, count: int, **where: Any) -> torch.Tensor:
         """Memory for so many recorded patterns, not initialised; ``where`` as in torch.empty."""
@@ -141,12 +187,20 @@ class Patterns:
         return self.counts_of(recorded) * self.scale
 
     def counts(self, index: torch.Tensor) -> torch.Tensor:
-        """Patterns [B, Ny, Nx] in counts, float32."""
-        return self.counts_of(self.recorded(index))
+        """Patterns [B, Ny, Nx] in counts, float32; those of other processes come from there, so
+        that each has to ask for the same ones."""
+        if self.share.processes.alone:
+            return self.counts_of(self.recorded(index))
+        wanted = index.cpu().numpy()
+        here = torch.from_numpy(self.share.here(wanted))
+        rows = torch.from_numpy(self.share.rows(wanted[here.numpy()]))
+        found = torch.zeros((len(index), *self.shape[1:]), device=self.device)
+        found[here.to(self.device)] = self.counts_of(self.recorded(rows))
+        return self.share.processes.add(found)
 
     def batch(self, index: torch.Tensor) -> torch.Tensor:
-        """Patterns [B, Ny, Nx] in scaled intensity, float32."""
-        return self.scaled(self.recorded(index))
+        """Patterns [B, Ny, Nx] in scaled intensity, float32, as :meth:`counts`."""
+        return self.counts(index) * self.scale
 
     @classmethod
     def load(
@@ -159,8 +213,10 @@ class Patterns:
         canvas: Canvas | None = None,
         room: int | None = None,
         scratch: Path | None = None,
+        processes: Processes = ALONE,
     ) -> Patterns:
-        """Read a scan once, check every value, and move the zero frequency to index 0.
+        """Read a scan once, check every value, and move the zero frequency to index 0. Each of
+        several processes reads all, for the mean, and keeps its share.
 
         ``mask`` is in the order of the file. Values under a bad pixel are set to zero unchecked.
         ``negative`` values, as dark-subtracted detectors give them, are refused or set to zero
@@ -177,8 +233,11 @@ class Patterns:
             kept = np.dtype(np.uint16)
         elif kept not in (np.uint8, np.uint16, np.float16):
             kept = np.dtype(np.float32)
+        share = Share(scan.shape[0], processes)
+        total = np.zeros(scan.shape[1:])
         folder = scratch or Path(tempfile.gettempdir())
-        data = _room_for(scan.shape, kept, room, folder)
+        shape = (len(share.own), scan.shape[1], scan.shape[2])
+        data = _room_for(shape, kept, room, folder)
         # An odd N is no involution: the inverse shift takes N//2 to 0.
         offset = [-(n // 2) if zero_frequency == "centre" else 0 for n in scan.shape[1:]]
         for start, piece in scan.pieces():
@@ -191,13 +250,18 @@ class Patterns:
             if negative == "clip" and kept.kind == "f":
                 values = np.maximum(values, 0)  # keeps NaN, which is refused below
             check_counts(scan, start, values)
-            values = np.roll(values, offset, axis=(1, 2))
+            if not processes.alone:
+                total += values.sum(axis=0, dtype=np.float64)
+            numbers = np.arange(start, start + len(values))
+            values = np.roll(values[share.here(numbers)], offset, axis=(1, 2))
+            first = share.before(start)
             if isinstance(data, PatternFile):
-                data.write(start, values)
+                data.write(first, values)
             else:
-                data[start : start + len(values)] = values
+                data[first : first + len(values)] = values
         corner_mask = None if mask is None else np.roll(mask, offset, axis=(0, 1))
-        return cls(data, corner_mask, canvas)
+        mean = None if processes.alone else np.roll(total / scan.shape[0], offset, axis=(0, 1))
+        return cls(data, corner_mask, canvas, share, mean)
 
 
 def _room_for(

@@ -8,19 +8,15 @@ the budget leaves room (waves.py); the waves of the others are computed anew, to
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 
 from fastpty.ops import native
 from fastpty.ops.checks import check_finite
-from fastpty.ops.fused_inputs import Address, Gradients, Inputs, Wanted
+from fastpty.ops.fused_inputs import Address, Gradients, Inputs, Wanted, WaveProducts
 from fastpty.ops.waves import Waves, kernel_memory, wave_budget
 from fastpty.optics import spatial_frequencies
 from fastpty.optics.propagator import axial_wavenumber, propagator
-
-if TYPE_CHECKING:
-    from fastpty.ops.wave_products import WaveProducts
 
 __all__ = ["backward", "forward", "memory", "products", "saved_length"]
 

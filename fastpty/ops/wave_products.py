@@ -16,39 +16,16 @@ of ``conj(O)``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 
 from fastpty.ops import fused, fused_cpu
 from fastpty.ops.backend import current_backend
-from fastpty.ops.fused_inputs import Inputs
+from fastpty.ops.fused_inputs import Inputs, WaveProducts
 from fastpty.ops.waves import wave_budget
 from fastpty.optics import pixel_pair
 
 __all__ = ["NativeWaves", "WaveProducts", "products_are_native"]
-
-
-@dataclass(frozen=True)
-class WaveProducts:
-    """Of a batch; what was not asked for is None.
-
-    Parameters
-    ----------
-    obj : [No, Nz, Y, X] the products, summed where the windows lie.
-    probe : [M, Ny, Nx] sum over the positions of ``asked``, each moved back by its shift.
-    power : [B, No, Nz, Ny, Nx] float32.
-    product : [B, No, Nz, Ny, Nx].
-    entrance : [B, M, Ny, Nx] psi[0].
-    asked : [B, M, Ny, Nx].
-    """
-
-    obj: torch.Tensor
-    probe: torch.Tensor
-    power: torch.Tensor
-    product: torch.Tensor | None = None
-    entrance: torch.Tensor | None = None
-    asked: torch.Tensor | None = None
 
 
 def products_are_native(probe: torch.Tensor) -> bool:
