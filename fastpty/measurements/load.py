@@ -106,7 +106,8 @@ def load_measurements(
     ------
     ConfigError, DataError : naming the field, what was found and what to do.
     """
-    return measurements_of(load_recorded(config, folder, scan, room, scratch), config, folder)
+    recorded = load_recorded(config, folder, scan, room, scratch, processes)
+    return measurements_of(recorded, config, folder)
 
 
 def recorded_fields(config: ReconConfig) -> dict[str, Any]:
@@ -125,6 +126,7 @@ def load_recorded(
     scan: RawScan | None = None,
     room: int | None = None,
     scratch: Path | None = None,
+    processes: Processes = ALONE,
 ) -> Recorded:
     """Read the patterns; the arguments are those of :func:`load_measurements`.
 

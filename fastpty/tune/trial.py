@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fastpty.config import ReconConfig, resolve_path
 from fastpty.config.data import HalfConfig
+from fastpty.distributed import choose_device
 from fastpty.engines import IterationReport
 from fastpty.errors import ConfigError, DataError, FastptyError
 from fastpty.figures.crop import scanned_area
@@ -28,7 +29,7 @@ from fastpty.measurements import (
 )
 from fastpty.memory import room_for_patterns
 from fastpty.metrics import contrast
-from fastpty.recon import Observer, Reconstruction, choose_device
+from fastpty.recon import Observer, Reconstruction
 from fastpty.resolution import compare_results
 from fastpty.results import Results
 from fastpty.truth import compare_with_truth, read_truth
