@@ -45,6 +45,7 @@ __all__ = [
     "say_what_comes",
     "set_up",
     "watch_over",
+    "with_absolute_paths",
 ]
 
 CONFIG_NAME = "config.yaml"
@@ -86,7 +87,7 @@ def set_up(
     """
     if config.output.tiff is not None:
         check_tifffile("output.tiff")  # now, not after hours of work
-    config = _with_absolute_paths(config, folder, scan is None)
+    config = with_absolute_paths(config, folder, from_file=scan is None)
     keep_freed_memory()
     run = Reconstruction.from_config(
         config, folder, scan=scan, scratch=scratch, processes=processes
@@ -96,7 +97,21 @@ def set_up(
     return run, read_truth(Path(config.truth), run.measurements)
 
 
-def _with_absolute_paths(config: ReconConfig, folder: Path, from_file: bool) -> ReconConfig:
+def with_absolute_paths(
+    config: ReconConfig, folder: Path, *, from_file: bool = True
+) -> ReconConfig:
+    """A copy that means the same in whatever folder it stands.
+
+    Parameters
+    ----------
+    folder : where relative paths start now.
+    from_file : whether ``data.path`` names the patterns.
+
+    Raises
+    ------
+    ConfigError : an environment variable in a path is not set.
+    """
+
     def absolute(field: str, path: str) -> str:
         return os.path.abspath(resolve_path(field, path, folder))
 
