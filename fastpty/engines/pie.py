@@ -185,13 +185,15 @@ class PiePasses(Passes):
         loss, terms = total_loss(self._loss, model, index, intensity, measured, mask, whole)
         row.append(self._known_losses(loss, terms))
         of_object, of_probe = self._updates(waves, intensity, measured, turn.free)
+        step = None
+        if "positions" in turn.free:  # with the waves of the misfit: before anything moves
+            step = waves.position_steps(intensity, measured, mask)
+            step = (self._settings.position_step * step).clamp_(-LONGEST_STEP, LONGEST_STEP)
         if of_object is not None:
             obj += of_object
         if of_probe is not None:
             model.probe += of_probe
-        if "positions" in turn.free:
-            step = waves.position_steps(intensity, measured, mask)
-            step = (self._settings.position_step * step).clamp_(-LONGEST_STEP, LONGEST_STEP)
+        if step is not None:
             if whole is None:
                 model.shift[index] += step
             else:

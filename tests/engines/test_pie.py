@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from fastpty import ops
 from fastpty.checkpoint import read_checkpoint, write_checkpoint
 from fastpty.config.pie import PROJECTING
 from fastpty.engines import GradientEngine, LBFGSEngine, PieEngine, pie
@@ -215,6 +216,23 @@ def test_wrong_positions_come_nearer(tiny: Tiny) -> None:
     start = error()
     run.run()
     assert error() < bound("positions") * start
+
+
+@pytest.mark.parametrize("engine", ["rpie", "lsqml"])
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+def test_positions_move_by_the_waves_of_the_misfit(tiny: Tiny, engine: str, backend: Any) -> None:
+    """Not by those of an object or a probe that the batch has moved already."""
+    section = "lsqml" if engine == "lsqml" else "pie"
+    shifts = []
+    for free in (MOVING, ("positions",)):
+        rates = {name: {"lr": 1.0 if name in free else 0.0} for name in MOVING}
+        optimise = {"batch_size": 30, section: {"position_step": 1.0}, **rates}
+        with ops.use_backend(backend):
+            run = with_engine(tiny, engine, 1, optimise=optimise)
+            run.run()
+        shifts.append(run.model.displacement)
+    assert np.abs(shifts[0]).max() > 0.01
+    np.testing.assert_array_equal(*shifts)
 
 
 def test_no_position_moves_by_more_than_a_pixel(
