@@ -19,7 +19,7 @@ from fastpty.array_api import to_numpy
 from fastpty.atomic import atomic_path
 from fastpty.config import ReconConfig, apply_overrides, validate_config
 from fastpty.engines import IterationReport
-from fastpty.errors import ConfigError, OutputError
+from fastpty.errors import ConfigError, DataError, OutputError
 from fastpty.io import ARRAY, RawScan, scan_of_array
 from fastpty.job import refuse_overwriting, run_job, say_what_comes, set_up, watch_over
 from fastpty.ptyrad import convert, is_ptyrad, read_config_file
@@ -145,9 +145,11 @@ def _checked(content: Mapping[str, Any], changes: Mapping[str, Any], folder: Pat
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's numbers and short arrays, which JSON does not know."""
+    """NumPy's numbers and short arrays, and paths, which JSON does not know."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     raise TypeError(f"found {type(value).__name__}")
 
 
@@ -166,12 +168,20 @@ def _take_data(content: dict[str, Any], data: Any) -> tuple[Any, dict[str, Any]]
 
 
 def _scan(config: ReconConfig, patterns: Any) -> RawScan:
+    _refuse_masked("data", patterns, "Fill it, and give bad pixels by data.mask (True means good).")
     return scan_of_array(_on_host(patterns), **config.data.reading)
 
 
 def _on_host(patterns: Any) -> Any:
     """Arrays of other libraries as NumPy's; what is read in pieces stays what it is."""
     return to_numpy(patterns) if hasattr(patterns, "__dlpack__") else patterns
+
+
+def _refuse_masked(field: str, array: Any, fix: str) -> None:
+    """What is masked would be taken for data."""
+    if np.ma.is_masked(array):
+        count = np.ma.count_masked(array)
+        raise DataError(field, f"is a masked array; {count} of its values are masked.", fix)
 
 
 def _is_array(value: Any) -> bool:
@@ -195,6 +205,8 @@ def _files_for_arrays(value: Any, place: tuple[str, ...], folder: Path) -> Any:
     if isinstance(value, list | tuple):
         return [_files_for_arrays(v, (*place, str(n)), folder) for n, v in enumerate(value)]
     field = ".".join(place)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     if isinstance(value, Results):
         path = folder / f"{field}.h5"
         _write(path, lambda: write_results(value, path))
@@ -209,6 +221,7 @@ def _files_for_arrays(value: Any, place: tuple[str, ...], folder: Path) -> Any:
             f"is an array of shape {list(value.shape)}.",
             "An array may stand only where the path of a file does; write short ones as lists.",
         )
+    _refuse_masked(field, value, "Give an array without gaps.")
     path = folder / f"{'.'.join(place[:-1])}.npy"
     _write(path, lambda: _save(path, to_numpy(value)))
     return str(path)

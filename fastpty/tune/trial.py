@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from fastpty.config import ReconConfig, resolve_path
 from fastpty.config.data import HalfConfig
 from fastpty.distributed import choose_device
-from fastpty.engines import IterationReport
+from fastpty.engines import IterationReport, is_out_of_memory
 from fastpty.errors import ConfigError, DataError, FastptyError
 from fastpty.figures.crop import scanned_area
 from fastpty.measurements import (
@@ -133,7 +132,9 @@ class TrialRunner:
                 self._halves(config, told, found)
             if found.state == "complete" and not self._wanted.only_halves:
                 self._whole(config, told, found)
-        except (FastptyError, MemoryError, torch.cuda.OutOfMemoryError) as error:
+        except (FastptyError, MemoryError, RuntimeError) as error:
+            if not isinstance(error, FastptyError) and not is_out_of_memory(error):
+                raise
             found.state, found.reason = "failed", " ".join(str(error).split())
         found.numbers["seconds"] = time.perf_counter() - begun
         return found

@@ -145,7 +145,12 @@ def test_what_the_user_can_mend_has_a_reason(
 
 
 @pytest.mark.parametrize(
-    "error", [DivergenceError("optimise", "phase became infinite."), MemoryError("no room")]
+    "error",
+    [
+        DivergenceError("optimise", "phase became infinite."),
+        MemoryError("no room"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+    ],
 )
 def test_a_run_that_breaks_off_has_a_reason(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch, error: Exception
