@@ -205,14 +205,12 @@ def _files_for_arrays(value: Any, place: tuple[str, ...], folder: Path) -> Any:
     if isinstance(value, list | tuple):
         return [_files_for_arrays(v, (*place, str(n)), folder) for n, v in enumerate(value)]
     field = ".".join(place)
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
     if isinstance(value, Results):
         path = folder / f"{field}.h5"
         _write(path, lambda: write_results(value, path))
         return str(path)
     if not _is_array(value):
-        return value
+        return os.fspath(value) if isinstance(value, os.PathLike) else value
     if not np.shape(value):  # NumPy's numbers have a shape too
         return value.item()
     if place[-1] != "path":
