@@ -225,7 +225,8 @@ def solve_steps(
     ask_p: torch.Tensor,
     damping: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(a, b) [B], not negative, of ``[[oo, op], [op, pp]] (a, b) = (ask_o, ask_p)``.
+    """(a, b) [B] at the minimum of ``(a, b) [[oo, op], [op, pp]] (a, b) - 2 (ask_o, ask_p) (a, b)``
+    over a, b >= 0: where one of the two would be negative, it is 0 and the other by itself.
 
     Parameters
     ----------
@@ -239,7 +240,12 @@ def solve_steps(
     # Of two directions that do the same the determinant is all rounding.
     size = (oo * pp - op * op).clamp(min=1e-6 * (oo * pp).clamp(min=tiny))
     a, b = pp * ask_o - op * ask_p, oo * ask_p - op * ask_o
-    return (a / size).clamp(min=0), (b / size).clamp(min=0)
+    # What another's negative step would have undone has to be left out with it.
+    alone_a, alone_b = (ask_o / oo).clamp(min=0), (ask_p / pp).clamp(min=0)
+    return (
+        torch.where(b < 0, alone_a, (a / size).clamp(min=0)),
+        torch.where(a < 0, alone_b, (b / size).clamp(min=0)),
+    )
 
 
 def _sum(values: torch.Tensor) -> torch.Tensor:

@@ -141,15 +141,19 @@ class TuneConfig(TrialsConfig):
     @model_validator(mode="after")
     def _comparable(self) -> TuneConfig:
         """A loss with other terms, weights or data is another number."""
-        if self.objective != "loss":
+        if self.objective == "loss":
+            use, fix = "objective is loss", "use r_factor or free_r_factor"
+        elif self.pruner.name != "none":
+            use, fix = f"pruner is {self.pruner.name}, which goes by losses", "use none"
+        else:
             return self
         for name in self.search:
             parts = name.split(".")
             section = parts[2] if parts[0] == "plan" and len(parts) > 2 else parts[0]
             if section in ("loss", "preprocess", "data"):
                 raise ValueError(
-                    f"objective is loss, and search changes {name}: the losses of such trials "
-                    "cannot be compared; use r_factor or free_r_factor"
+                    f"{use}, and search changes {name}: the losses of such trials cannot be "
+                    f"compared; {fix}"
                 )
         return self
 

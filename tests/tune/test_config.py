@@ -41,6 +41,14 @@ DEFOCUS = "beam.aberrations.defocus"
             {"search": {"plan.0.loss.sparse.weight": {"low": 0, "high": 1}}},
             "search changes plan.0.loss.sparse.weight",
         ),
+        (
+            {
+                "search": {"loss.sparse.weight": {"low": 0, "high": 1}},
+                "objective": "r_factor",
+                "pruner": "median",
+            },
+            "pruner is median, which goes by losses, and search changes loss.sparse.weight",
+        ),
     ],
 )
 def test_a_search_is_refused(changes: dict[str, Any], message: str) -> None:
