@@ -9,11 +9,20 @@ from pydantic import Field
 
 from fastpty.config.base import Section
 
-__all__ = ["PIE_ENGINES", "EngineName", "PieConfig", "PieSettings", "fields_of"]
+__all__ = [
+    "PIE_ENGINES",
+    "PROJECTING",
+    "EngineName",
+    "PieConfig",
+    "PieSettings",
+    "fields_of",
+]
 
-EngineName = Literal["gradient", "pie", "epie", "rpie", "mpie"]
+EngineName = Literal["gradient", "pie", "epie", "rpie", "mpie", "search"]
 PIE_ENGINES = ("pie", "epie", "rpie", "mpie")
-"""Engines that project on the measured moduli; ``gradient`` is the other."""
+"""Engines that project on the measured moduli, and do no more."""
+PROJECTING = (*PIE_ENGINES, "search")
+"""All that project on the measured moduli; ``gradient`` is the other."""
 
 # 2 would reflect, beyond that every update makes the misfit larger.
 Step = Annotated[float, Field(gt=0, le=2)]
@@ -35,6 +44,7 @@ _DEFAULTS: dict[str, dict[str, float]] = {
         "momentum_every": 50,
     },
 }
+_DEFAULTS["search"] = _DEFAULTS["rpie"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +62,7 @@ class PieSettings:
 
 
 class PieConfig(Section):
-    """Steps of pie, epie, rpie and mpie; null: as the engine has it."""
+    """Steps of pie, epie, rpie, mpie and search; null: as the engine has it, search as rpie."""
 
     object_step: Step | None = Field(
         None, description="factor of the object's update; null: 1, mpie 0.5"
@@ -97,4 +107,5 @@ class PieConfig(Section):
 
 def fields_of(engine: str) -> tuple[str, ...]:
     """Names of the fields that have a meaning for an engine."""
-    return (*_DEFAULTS[engine], "position_step") if engine in _DEFAULTS else ()
+    position_step = ("position_step",) if engine in PIE_ENGINES else ()
+    return (*_DEFAULTS.get(engine, ()), *position_step)

@@ -13,7 +13,7 @@ from fastpty.config.constraints import ConstraintsConfig
 from fastpty.config.loss import LossConfig
 from fastpty.config.messages import describe
 from fastpty.config.optimise import FULL_BATCH, UNKNOWNS, OptimiseConfig
-from fastpty.config.pie import PIE_ENGINES
+from fastpty.config.pie import PROJECTING
 
 __all__ = ["Stage", "StageConfig", "SubsetConfig", "resolve_stages", "with_ends"]
 
@@ -198,9 +198,9 @@ def _optimise_of(given: StageConfig, base: OptimiseConfig) -> dict[str, Any]:
     chosen = given.optimise.get("optimiser")
     name = chosen.get("name") if isinstance(chosen, Mapping) else None
     engine = given.optimise.get("engine")
-    projects = engine in PIE_ENGINES
+    projects = engine in PROJECTING
     if engine not in (None, base.engine):
-        under["pie"] = {}
+        under.update(pie={}, search={})
     another = name not in (None, base.optimiser.name)
     if another or projects:
         under["optimiser"] = {}

@@ -148,6 +148,12 @@ class ReconConfig(Section):
                     f"{start} knows no detector.blur, behind which waves have no moduli; set it to "
                     "0, or use engine: gradient"
                 )
+            if stage.optimise.engine == "search" and self.object.modes > 1:
+                raise ValueError(
+                    f"{start} begins each object at vacuum, where the {self.object.modes} of "
+                    "object.modes are one and the same; search with object.modes = 1, and begin "
+                    "another run at the positions it found (start.take: [positions, probe])"
+                )
             gaussian = stage.loss.gaussian
             if gaussian is None or gaussian.power != 0.5:
                 raise ValueError(

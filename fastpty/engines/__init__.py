@@ -12,6 +12,7 @@ from fastpty.engines.lbfgs import LBFGSEngine, pairs_kept
 from fastpty.engines.parts import Parts, is_out_of_memory
 from fastpty.engines.passes import NotFiniteError
 from fastpty.engines.pie import PieEngine, pie_state_copies, pie_wave_memory
+from fastpty.engines.position_search import SEARCH_STATE_COPIES, SearchEngine
 from fastpty.forward import wave_memory
 from fastpty.measurements import Patterns, Visited
 from fastpty.model import Model
@@ -24,6 +25,7 @@ __all__ = [
     "NotFiniteError",
     "Parts",
     "PieEngine",
+    "SearchEngine",
     "batch_memory",
     "is_out_of_memory",
     "make_engine",
@@ -44,7 +46,7 @@ def make_engine(
     """The engine of a stage; parameters as in :class:`Engine`."""
     kind: type[Engine] = GradientEngine
     if stage.optimise.projects:
-        kind = PieEngine
+        kind = SearchEngine if stage.optimise.engine == "search" else PieEngine
     elif stage.optimise.optimiser.name == FULL_BATCH:
         kind = LBFGSEngine
     return kind(model, patterns, stage, visited, seed, before, losses, parts)
@@ -52,6 +54,8 @@ def make_engine(
 
 def state_copies(optimise: OptimiseConfig) -> int:
     """How many times the memory of the unknowns an engine needs for itself."""
+    if optimise.engine == "search":
+        return SEARCH_STATE_COPIES
     if optimise.projects:
         return pie_state_copies(optimise.engine)
     if optimise.optimiser.name == FULL_BATCH:
