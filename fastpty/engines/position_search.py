@@ -23,7 +23,16 @@ R falls linearly from iteration to iteration, down to one pixel.
    each fold whose patterns are met worst is tried once more over twice the first radius around
    where the run found it, as finely as in the first iteration: 197 trials.
 
-No position goes farther than that, and none to where its window would leave the object.
+4. While R is larger than half the first one, what neighbours have moved in common is taken back.
+   With u the displacements from the start r, and R_1 the first radius::
+
+       u_j <- u_j - sum_i g_ij u_i / sum_i g_ij,    g_ij = exp(-|r_i - r_j|^2 / (2 (5 R_1)^2))
+
+   An object can be made of what moves together, so that only its border shows; a region which is
+   put together early would stay where it happened to begin. Errors that are large and independent
+   have hardly a mean over so many positions.
+
+No position goes farther than 2 R_1, and none to where its window would leave the object.
 """
 
 from __future__ import annotations
@@ -56,6 +65,9 @@ STEPS = 4
 
 # How many first radii a position may go from its start.
 FARTHEST = 2
+
+# How many first radii neighbours lie apart.
+NEIGHBOURS = 5.0
 
 # Share of a fold that is tried again from its start.
 ASTRAY = 0.1
@@ -147,6 +159,26 @@ class SearchEngine(PieEngine):
             again, move = self._best(trial, astray, back[:, None].to(far) + far)
             moves[astray] = torch.where((again < misfit[worst])[:, None], move, moves[astray])
         model.shift += moves
+        if radius > self._radius / 2:
+            self._stand_apart()
+
+    def _stand_apart(self) -> None:
+        """Take back what the stage's positions have moved in common with their neighbours."""
+        model = self.model
+        start = torch.from_numpy(model.positions_start[self.visited.index])
+        moved = torch.from_numpy(model.displacement[self.visited.index])
+        width = NEIGHBOURS * self._radius
+        kept = []
+        # Row by row: the distances of all pairs of a large scan would not fit into memory.
+        for place, own in zip(start.split(256), moved.split(256), strict=True):
+            distance = (place[:, None] - start).square().sum(2)
+            near = torch.exp(-distance / (2 * width**2))
+            kept.append(own - near @ moved / near.sum(1, keepdim=True))
+        wanted = torch.cat(kept)
+        farthest = FARTHEST * self._radius / wanted.norm(dim=1, keepdim=True).clamp(min=1e-9)
+        change = wanted * farthest.clamp(max=1.0) - moved
+        index = torch.from_numpy(self.visited.index).to(model.shift.device)
+        model.shift[index] += change.to(model.shift)
 
     def _best(
         self, trial: Model, index: torch.Tensor, moves: torch.Tensor
