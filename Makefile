@@ -56,8 +56,9 @@ demo: venv  ## Simulate SrTiO3, reconstruct it, draw the figures (about 3 minute
 	$(BIN)/fastpty simulate configs/demo_simulate.yaml -o output/demo/demo.h5 --overwrite
 	$(BIN)/fastpty recon configs/demo.yaml --overwrite
 
-docs: venv  ## Check that the documentation names only what exists
+docs: venv  ## Build the documentation into site/; refuses links and names that lead nowhere
 	$(BIN)/python -m pytest -p no:benchmark tests/test_docs.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # The wheel is built from the sdist, for $(PYTHON), which may be another version than that of .venv.
 # The tests run outside the checkout, so that only what was installed can be imported.
@@ -75,6 +76,6 @@ check-install: venv  ## Build sdist and wheel, and test the wheel in a fresh env
 	OMP_NUM_THREADS=1 "$$python" -m pytest -p no:benchmark -n $(TEST_WORKERS)
 
 clean:  ## Remove everything that was built, the environment included
-	rm -rf $(VENV) build dist *.egg-info fastpty/_core.*.so \
+	rm -rf $(VENV) build dist site *.egg-info fastpty/_core.*.so \
 	  .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find fastpty tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -239,7 +239,9 @@ class MultisliceCall {
                 std::uintptr_t grad_amplitude, std::uintptr_t grad_phase,
                 std::uintptr_t grad_spectrum, std::uintptr_t grad_shift,
                 std::uintptr_t grad_occupancy, std::uintptr_t moments, std::uintptr_t chi,
-                std::uintptr_t saved, std::int64_t saved_positions) const {
+                std::uintptr_t saved, std::int64_t saved_positions, std::uintptr_t power,
+                std::uintptr_t product, std::uintptr_t entrance, std::uintptr_t asked,
+                float wave_step, float wave_share) const {
     MultisliceBackward arguments;
     share(arguments, saved, saved_positions);
     arguments.grad_intensity = pointer<const float>("grad_intensity", grad_intensity, a_.positions);
@@ -255,6 +257,18 @@ class MultisliceCall {
     arguments.grad_occupancy = pointer<double>("grad_occupancy", grad_occupancy, 0);
     arguments.moments = pointer<double>("moments", moments, 0);
     arguments.chi = pointer<const float>("chi", chi, moments != 0);
+    const bool own = power != 0 || product != 0 || entrance != 0 || asked != 0 || wave_step != 0;
+    if (own && (a_.object == nullptr || grad_object == 0 || grad_spectrum == 0)) {
+      refuse("power, product, entrance, asked, wave_step",
+             "must go with a complex object, grad_object and grad_spectrum", "less");
+    }
+    if (entrance != 0 && asked == 0) refuse("entrance", "must go with asked", "entrance alone");
+    arguments.power = pointer<float>("power", power, 0);
+    arguments.product = pointer<Complex<float>>("product", product, 0);
+    arguments.entrance = pointer<Complex<float>>("entrance", entrance, 0);
+    arguments.asked = pointer<Complex<float>>("asked", asked, 0);
+    arguments.wave_step = wave_step;
+    arguments.wave_share = wave_share;
     const py::gil_scoped_release no_gil;
     multislice_intensity_backward(arguments);
   }
@@ -411,7 +425,8 @@ PYBIND11_MODULE(_core, m) {
            "saved_positions"_a)
       .def("backward", &MultisliceCall::backward, py::kw_only(), "grad_intensity"_a,
            "grad_object"_a, "grad_amplitude"_a, "grad_phase"_a, "grad_spectrum"_a, "grad_shift"_a,
-           "grad_occupancy"_a, "moments"_a, "chi"_a, "saved"_a, "saved_positions"_a,
+           "grad_occupancy"_a, "moments"_a, "chi"_a, "saved"_a, "saved_positions"_a, "power"_a = 0,
+           "product"_a = 0, "entrance"_a = 0, "asked"_a = 0, "wave_step"_a = 0, "wave_share"_a = 0,
            "Gradients; the address 0 for one that is not wanted.");
 
   m.def("slice_transmit_forward", &py_slice_transmit_forward, py::kw_only(), "dtype"_a,

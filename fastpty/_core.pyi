@@ -158,6 +158,12 @@ class MultisliceIntensity:
         chi: int,
         saved: int,
         saved_positions: int,
+        power: int = 0,
+        product: int = 0,
+        entrance: int = 0,
+        asked: int = 0,
+        wave_step: float = 0.0,
+        wave_share: float = 0.0,
     ) -> None: ...
 
 # Only where it was built with CUDA; addresses in the device's memory.

@@ -44,7 +44,8 @@ class PatternAgreement:
 def pattern_agreement(
     model: Model, patterns: Patterns, index: NDArray[np.int64], batch: int
 ) -> PatternAgreement:
-    """Compare the patterns ``index`` [K], ``batch`` at a time.
+    """Compare the patterns ``index`` [K], ``batch`` at a time; each of several processes those that
+    it has.
 
     All is in double precision: the terms of the likelihood nearly cancel.
     """
@@ -67,6 +68,7 @@ def pattern_agreement(
             bright,
         )
         sums += torch.stack([values.sum() for values in terms])
+    patterns.share.processes.add(sums)
     difference, total, unlikely, deviation, bright_pixels = sums.tolist()
     pixels = math.prod(patterns.shape[1:]) if patterns.mask is None else int(good.sum())
     return PatternAgreement(

@@ -32,6 +32,7 @@ _ANEW = "Start a new run without --resume."
 _FREE_FIELDS = (
     "output",
     "device",
+    "memory",
     "truth",
     "convergence",
     "plan",
@@ -39,6 +40,7 @@ _FREE_FIELDS = (
     "loss",
     "constraints",
     "data.path",
+    "data.scratch",
     "data.mask.path",
     "scan.positions.path",
     "probe.start.path",
@@ -136,7 +138,7 @@ def _restore(run: Reconstruction, state: dict[str, Any]) -> None:
     run.iteration = state["iteration"]
     run.diverged = state["diverged"]
     run.history = History(**state["history"])
-    run.parts.largest = state["part"]
+    run.parts.at_most(state["part"])
     run.begin_stage(state["stage"])
     run.engine.load_state(state["engine"])
     good = run.measurements.patterns.centred_mask

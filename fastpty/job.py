@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,15 @@ from fastpty.checkpoint import CHECKPOINT_NAME, read_checkpoint
 from fastpty.config import ReconConfig, resolve_path
 from fastpty.config.data import ArrayFile
 from fastpty.config.tiff import TiffConfig
+from fastpty.distributed import ALONE, Processes
 from fastpty.errors import FastptyError, OutputError
 from fastpty.export import check_tifffile, write_tables, write_tiffs
 from fastpty.figures import save_figures
 from fastpty.heap import keep_freed_memory
 from fastpty.io import RawScan
-from fastpty.measurements import load_measurements
 from fastpty.measurements.views import measured_views
 from fastpty.metrics import displacement
-from fastpty.observers import Checkpoints, Interrupt, ProgressDisplay
+from fastpty.observers import Checkpoints, Interrupt, ProgressDisplay, ProgressFiles
 from fastpty.preflight import Finding, preflight
 from fastpty.quality import quality_of, quality_table
 from fastpty.recon import Observer, Reconstruction
@@ -44,6 +45,7 @@ __all__ = [
     "say_what_comes",
     "set_up",
     "watch_over",
+    "with_absolute_paths",
 ]
 
 CONFIG_NAME = "config.yaml"
@@ -53,7 +55,8 @@ QUALITY_STEM = "quality"
 
 @dataclass(frozen=True)
 class JobReport:
-    """What a job came to; ``finished`` is false when it was stopped early."""
+    """What a job came to; ``finished`` is false when it was stopped early. Of several processes the
+    first alone has a summary, and has written it."""
 
     folder: Path
     finished: bool
@@ -62,7 +65,11 @@ class JobReport:
 
 
 def set_up(
-    config: ReconConfig, folder: Path, scan: RawScan | None = None
+    config: ReconConfig,
+    folder: Path,
+    scan: RawScan | None = None,
+    scratch: Path | None = None,
+    processes: Processes = ALONE,
 ) -> tuple[Reconstruction, Truth | None]:
     """Read everything that the config names. Its paths become absolute: a copy of it, in
     whatever folder, then means the same.
@@ -71,6 +78,8 @@ def set_up(
     ----------
     folder : relative paths in the config start here.
     scan : the recorded patterns, where they are not those of ``data.path``.
+    scratch : folder for patterns that do not fit into memory; None: the system's.
+    processes : which share the work; none waits for another here.
 
     Raises
     ------
@@ -78,16 +87,31 @@ def set_up(
     """
     if config.output.tiff is not None:
         check_tifffile("output.tiff")  # now, not after hours of work
-    config = _with_absolute_paths(config, folder, scan is None)
+    config = with_absolute_paths(config, folder, from_file=scan is None)
     keep_freed_memory()
-    measurements = None if scan is None else load_measurements(config, folder, scan)
-    run = Reconstruction.from_config(config, folder, measurements)
+    run = Reconstruction.from_config(
+        config, folder, scan=scan, scratch=scratch, processes=processes
+    )
     if config.truth is None:
         return run, None
     return run, read_truth(Path(config.truth), run.measurements)
 
 
-def _with_absolute_paths(config: ReconConfig, folder: Path, from_file: bool) -> ReconConfig:
+def with_absolute_paths(
+    config: ReconConfig, folder: Path, *, from_file: bool = True
+) -> ReconConfig:
+    """A copy that means the same in whatever folder it stands.
+
+    Parameters
+    ----------
+    folder : where relative paths start now.
+    from_file : whether ``data.path`` names the patterns.
+
+    Raises
+    ------
+    ConfigError : an environment variable in a path is not set.
+    """
+
     def absolute(field: str, path: str) -> str:
         return os.path.abspath(resolve_path(field, path, folder))
 
@@ -97,6 +121,7 @@ def _with_absolute_paths(config: ReconConfig, folder: Path, from_file: bool) -> 
         "data.mask": config.data.mask,
         "scan.positions": config.scan.positions,
         "probe.start": config.probe.start,
+        "probe.vacuum": config.probe.vacuum,
         "object.tilts": config.object.tilts,
     }
     for number, step in enumerate(config.preprocess):
@@ -107,6 +132,8 @@ def _with_absolute_paths(config: ReconConfig, folder: Path, from_file: bool) -> 
             section.path = absolute(f"{name}.path", section.path)
     if config.start is not None:
         config.start.file = absolute("start.file", config.start.file)
+    if config.data.scratch is not None:
+        config.data.scratch = absolute("data.scratch", config.data.scratch)
     if config.truth is not None:
         config.truth = absolute("truth", config.truth)
     return config
@@ -122,6 +149,7 @@ def run_job(
     overwrite: bool = False,
     scan: RawScan | None = None,
     observers: Sequence[Observer] = (),
+    processes: Processes = ALONE,
 ) -> JobReport:
     """Reconstruct and write everything.
 
@@ -133,28 +161,46 @@ def run_job(
     overwrite : replace the results of an earlier run in ``output``.
     scan : the recorded patterns, where they are not those of ``data.path``.
     observers : who else watches.
+    processes : which share the work; the first of them prints and writes.
 
     Raises
     ------
     FastptyError : naming the field, what was found and what to do. Nothing is overwritten.
     """
-    if not resume and not overwrite:
-        refuse_overwriting(output)
-    run, truth = set_up(config, folder, scan)
-    if resume:
-        read_checkpoint(run, output / CHECKPOINT_NAME)
-    findings = say_what_comes(run, console)
-    _prepare(output, run.config)
-    watch_over(run, console, [Checkpoints(output, console), *observers])
-    results = run.results()
-    summary = _summary(run, results, output)
-    summary["preflight"] = [asdict(finding) for finding in findings]
-    if truth is not None:
-        _add_truth(summary, run, results, truth, console)
-    virtual = measured_views(run.measurements, config.output.virtual)
-    if virtual is not None:
-        summary["virtual"] = phase_beside(virtual, results)
-    _write(results, summary, output)
+
+    def begin() -> tuple[Reconstruction, Truth | None]:
+        if not resume and not overwrite:
+            refuse_overwriting(output)
+        run, truth = set_up(config, folder, scan, output, processes)
+        if resume:
+            read_checkpoint(run, output / CHECKPOINT_NAME)
+        return run, truth
+
+    def announce() -> list[dict[str, Any]]:
+        findings = say_what_comes(run, console)
+        _prepare(output, run.config)
+        return [asdict(finding) for finding in findings]
+
+    first = processes.first
+    if not first:
+        console = Console(quiet=True)
+    run, truth = processes.together(begin)
+    checks = processes.together(announce if first else list)
+    with ProgressFiles(output, checks) if first else nullcontext() as progress:
+        live = [progress] if progress and config.output.progress else []
+        kept = [Checkpoints(output, console)] if first else []
+        watch_over(run, console, [*kept, *live, *observers])
+        results = run.results()
+        virtual = measured_views(run.measurements, config.output.virtual)
+        if not first:
+            return JobReport(output, run.finished, results, {})
+        summary = _summary(run, results, output)
+        summary["preflight"] = checks
+        if truth is not None:
+            _add_truth(summary, run, results, truth, console)
+        if virtual is not None:
+            summary["virtual"] = phase_beside(virtual, results)
+        _write(results, summary, output)
     if config.output.figures:
         _draw(results, virtual, output / "figures", console)
     if config.output.tiff is not None:
@@ -167,7 +213,9 @@ def run_job(
 
 def say_what_comes(run: Reconstruction, console: Console) -> list[Finding]:
     """Data, device and preflight of a run that is set up."""
-    console.print(f"[bold]{run.measurements.source}[/bold] on {run.model.probe.device}")
+    count = run.processes.count
+    each = "" if run.processes.alone else f", shared by {count} processes"
+    console.print(f"[bold]{run.measurements.source}[/bold] on {run.model.probe.device}{each}")
     findings = preflight(run)
     print_preflight(findings, console)
     return findings
@@ -275,6 +323,12 @@ def _summary(run: Reconstruction, results: Results, output: Path) -> dict[str, A
         "seconds": sum(seconds),
         "seconds_per_iteration": float(np.median(seconds)) if seconds else None,
         "displacement_px": moved._asdict(),
+        "memory": {
+            **asdict(run.memory),
+            "total": run.memory.total,
+            "part": run.parts.largest,
+            "shortages": run.parts.shortages,
+        },
         "unknowns": {k: v[-1] for k, v in results.history.unknowns.items()},
         "aberrations_A": results.aberrations,
     }

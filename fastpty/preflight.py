@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from fastpty.config.constraints import ConstraintConfig
 from fastpty.config.optimise import FULL_BATCH
 from fastpty.config.plan import Stage
-from fastpty.engines import batch_memory, state_copies
 from fastpty.recon import Reconstruction
 
-__all__ = ["Finding", "Memory", "estimate_memory", "preflight"]
+__all__ = ["Finding", "preflight"]
 
 # A scan denser than this linear overlap of neighbouring probes reconstructs well; below it, the
 # solution is no longer unique (Bunk et al., Ultramicroscopy 108 (2008) 481: 60 % is the optimum).
@@ -302,61 +301,32 @@ def _shear(stage: Stage) -> Finding:
     )
 
 
-@dataclass(frozen=True)
-class Memory:
-    """Bytes on the device at the peak of an iteration."""
-
-    patterns: int
-    waves: int
-    unknowns: int
-
-    @property
-    def total(self) -> int:
-        return self.patterns + self.waves + self.unknowns
-
-
-def estimate_memory(run: Reconstruction) -> Memory:
-    """What is held throughout, and what autograd stores for one batch."""
-    waves = max(
-        batch_memory(run.model, stage.optimise, min(stage.optimise.batch_size, len(visited)))
-        for stage, visited in zip(run.stages, run.all_visited, strict=True)
-    )
-    # Each unknown, the copy that a run can go back to, its gradient and a work copy.
-    copies = 4 + max(state_copies(stage.optimise) for stage in run.stages)
-    unknowns = copies * sum(t.nbytes for t in run.model.unknowns.values())
-    return Memory(run.measurements.patterns.nbytes, waves, unknowns)
-
-
 def _memory(run: Reconstruction) -> Finding:
-    memory = estimate_memory(run)
+    """What goes where, and what it comes to."""
+    plan, part = run.memory, run.parts.largest
+    of = "" if plan.available is None else f" of {_gib(plan.available)}"
+    patterns = {
+        "device": f"patterns {_gib(plan.patterns)}",
+        "host": "patterns in the host's memory",
+    }.get(plan.place, f"patterns on the disk, in {plan.place}")
+    waves = f"waves of a batch {_gib(plan.waves)}"
+    if plan.limit is not None:
+        waves += f" ({_gib(plan.limit)} of them kept, the others computed anew)"
+    if part is not None:
+        waves += f", in parts of {part} pattern{'s' * (part != 1)}"
     text = (
-        f"about {_gib(memory.total)} at the peak: patterns {_gib(memory.patterns)}, waves of a "
-        f"batch {_gib(memory.waves)}, unknowns with gradients and moments {_gib(memory.unknowns)}"
+        f"about {_gib(plan.total)}{of} at the peak: {patterns}, {waves}, unknowns with gradients "
+        f"and moments {_gib(plan.unknowns)}"
     )
-    available = _available_memory(run)
-    # The patterns, and two copies of the unknowns, are there already.
-    there = 2 * sum(t.nbytes for t in run.model.unknowns.values())
-    needed = memory.waves + memory.unknowns - there
-    warning = ""
-    if available is not None and needed > available:
-        warning = f"only {_gib(available)} are free: lower optimise.batch_size"
-    return Finding("memory", text, warning)
-
-
-def _available_memory(run: Reconstruction) -> int | None:
-    device = run.model.probe.device
-    if device.type == "cuda":
-        import torch
-
-        return int(torch.cuda.mem_get_info(device)[0])
-    try:
-        with open("/proc/meminfo", encoding="ascii") as stream:
-            for line in stream:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass  # not Linux: the estimate is given without a verdict
-    return None
+    if not plan.fits:
+        warning = (
+            f"only {_gib(plan.available or 0)} are free: lower optimise.batch_size, or take fewer "
+            "modes or slices"
+        )
+        return Finding("memory", text, warning)
+    if part is not None:
+        text += "; the steps are those of whole batches, a smaller optimise.batch_size is faster"
+    return Finding("memory", text)
 
 
 def _diameter(power: NDArray[np.floating]) -> float:

@@ -18,18 +18,20 @@ from fastpty.config import ReconConfig
 from fastpty.config.plan import Stage
 from fastpty.constraints import apply_constraints
 from fastpty.convergence import Kept, stalled
+from fastpty.distributed import ALONE, Processes, choose_device
 from fastpty.engines import (
     Engine,
     IterationReport,
     NotFiniteError,
     Parts,
+    check_sharing,
     is_out_of_memory,
     make_engine,
 )
-from fastpty.errors import BrokenOffError, ConfigError, DivergenceError, MemoryShortageError
+from fastpty.errors import BrokenOffError
 from fastpty.forward import simulate_patterns
 from fastpty.history import record
-from fastpty.info import why_no_cuda
+from fastpty.io import RawScan
 from fastpty.measurements import (
     Measurements,
     Visited,
@@ -37,12 +39,14 @@ from fastpty.measurements import (
     visited_positions,
     withheld_positions,
 )
+from fastpty.memory import MemoryPlan, memory_limit, plan_memory, room_for_patterns
 from fastpty.metrics import r_factor
 from fastpty.model import Model
 from fastpty.results import History, Results, Snapshot
 from fastpty.start import start_model
+from fastpty.wording import StageEnding, diverged, ending_of, out_of_memory
 
-__all__ = ["Observer", "Reconstruction", "StageEnding", "choose_device"]
+__all__ = ["Observer", "Reconstruction", "StageEnding"]
 
 
 class Observer:
@@ -60,35 +64,6 @@ class Observer:
     def broke_off(self, run: Reconstruction) -> None:
         """An iteration came to infinite numbers or NaN, or found no memory; the run is back where
         it began."""
-
-
-@dataclass(frozen=True)
-class StageEnding:
-    """How a stage ended: after its ``iterations``, ``converged``, or, if stopped, not yet."""
-
-    name: str
-    iterations: int
-    ended: str
-    text: str
-
-
-def choose_device(name: str) -> torch.device:
-    """``auto``, ``cpu`` or ``cuda`` as a device.
-
-    Raises
-    ------
-    ConfigError : CUDA is asked for and not to be had.
-    """
-    if name == "cpu":
-        return torch.device("cpu")
-    missing = why_no_cuda()
-    if name == "cuda" and missing is not None:
-        raise ConfigError(
-            "device",
-            f"is cuda, but {missing}.",
-            "Use --device cpu, or install a CUDA build of torch beside an NVIDIA driver.",
-        )
-    return torch.device("cpu" if missing is not None else "cuda")
 
 
 @dataclass
@@ -110,7 +85,8 @@ class Reconstruction:
     stop_requested: bool = False
     diverged: bool = False
     held_positions: int = 0
-    parts: Parts = field(default_factory=Parts)
+    memory: MemoryPlan = field(init=False)
+    parts: Parts = field(init=False)
     stages: list[Stage] = field(init=False)
     engine: Engine = field(init=False)
 
@@ -125,12 +101,25 @@ class Reconstruction:
             )
             for stage in self.stages
         ]
+        if not self.processes.alone:
+            for stage in self.stages:
+                check_sharing(stage)
+        self.memory = plan_memory(
+            self.config, self.model, self.measurements.patterns, self.stages, self.all_visited
+        )
+        self.parts = Parts(self.memory.part, self.memory.limit)
         self._kept = Kept(self.model)
         self.begin_stage(0)
 
     @classmethod
     def from_config(
-        cls, config: ReconConfig, folder: Path, measurements: Measurements | None = None
+        cls,
+        config: ReconConfig,
+        folder: Path,
+        measurements: Measurements | None = None,
+        scan: RawScan | None = None,
+        scratch: Path | None = None,
+        processes: Processes = ALONE,
     ) -> Reconstruction:
         """Read the data and set the model up.
 
@@ -138,16 +127,21 @@ class Reconstruction:
         ----------
         folder : relative paths in the config start here.
         measurements : already loaded from the same config, to save a second reading.
+        scan, scratch : as in :func:`fastpty.measurements.load_measurements`.
+        processes : which share the work; none waits for another before it runs.
 
         Raises
         ------
         ConfigError, DataError : naming the field, what was found and what to do.
         """
-        device = choose_device(config.device)
+        device = choose_device(config.device, processes)
         if measurements is None:
-            measurements = load_measurements(config, folder)
+            room = room_for_patterns(config, device)
+            if room is not None:
+                room //= processes.here
+            measurements = load_measurements(config, folder, scan, room, scratch, processes)
         model = start_model(config, measurements, folder, device)
-        measurements.patterns.to(device)
+        measurements.patterns.to(device, memory_limit(config))
         return cls(config, measurements, model)
 
     def begin_stage(self, number: int) -> None:
@@ -164,6 +158,11 @@ class Reconstruction:
             self.history.loss[self._before :],
             self.parts,
         )
+
+    @property
+    def processes(self) -> Processes:
+        """Which share the work."""
+        return self.measurements.patterns.share.processes
 
     @property
     def visited(self) -> Visited:
@@ -196,23 +195,8 @@ class Reconstruction:
             done = self.history.stage.count(stage.number)
             why = "iterations" if done >= stage.iterations else "converged"
             ended = self.ending if stage is self.stage else why
-            found.append(StageEnding(stage.name, done, ended, self._text(stage, done, ended)))
+            found.append(ending_of(stage, done, ended, self.config.convergence))
         return found
-
-    def _text(self, stage: Stage, done: int, ended: str) -> str:
-        text = f"{stage.title}, " if stage.title else ""
-        text += f"{_iterations(done)}: "
-        rule = self.config.convergence
-        if ended == "iterations":
-            return text + "all that were asked for"
-        if ended == "converged":
-            within = f"in {_iterations(rule.patience or 0)}"
-            if rule.of == "loss":
-                return (
-                    f"{text}the loss has not fallen by more than {rule.threshold:g} of it {within}"
-                )
-            return f"{text}no unknown has changed by more than {rule.threshold:g} {within}"
-        return text + "stopped"
 
     @property
     def finished(self) -> bool:
@@ -237,9 +221,10 @@ class Reconstruction:
         """
         for observer in observers:
             observer.started(self)
+        self._hold_together()
         if self.iteration == 0:
             self._snapshot_if_due()
-        while not (self.finished or self.stop_requested):
+        while not (self.finished or self._asked_to_stop()):
             try:
                 report = self._iterate()
             except BrokenOffError:
@@ -252,6 +237,16 @@ class Reconstruction:
             self._snapshot_if_due()
         for observer in observers:
             observer.ended(self)
+
+    def _asked_to_stop(self) -> bool:
+        """Whether any process was."""
+        self.stop_requested = self.processes.any(self.stop_requested)
+        return self.stop_requested
+
+    def _hold_together(self) -> None:
+        """All processes have the same unknowns, or none goes on."""
+        unknowns = [*self.model.unknowns.values(), self.model.corner]
+        self.processes.check_same(unknowns, self.iteration)
 
     def _iterate(self) -> IterationReport:
         if self.ending:
@@ -269,15 +264,18 @@ class Reconstruction:
             self.held_positions = self.model.rechoose_corners(self.engine.reach)
             changes = self._sound_changes()
         except NotFiniteError as error:
-            raise self._diverged(error) from error
+            self._go_back()
+            raise diverged(self.stage, self.iteration + 1, number, error) from error
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            raise self._without_memory(error) from error
+            self._go_back()
+            raise out_of_memory(self.stage, self.iteration + 1, error) from error
         # What looks at the model between iterations must see the same whether or not the run was
         # resumed there; gradients wanted mean another way through the forward model.
         for tensor in self.model.unknowns.values():
             tensor.requires_grad_(False)
+        self._hold_together()
         self.iteration += 1
         self.diverged = False
         seconds = time.perf_counter() - begun
@@ -301,32 +299,6 @@ class Reconstruction:
         self.begin_stage(self.stage.number)
         self.diverged = True
 
-    def _without_memory(self, error: Exception) -> MemoryShortageError:
-        self._go_back()
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        return MemoryShortageError(
-            f"{self.stage.field}optimise.batch_size",
-            f"memory ran out in iteration {self.iteration + 1}, and nothing is left to divide "
-            f"({reason}).",
-            "Lower it, take fewer modes or slices, or end what else uses the memory.",
-        )
-
-    def _diverged(self, error: NotFiniteError) -> DivergenceError:
-        self._go_back()
-        where = f"iteration {self.iteration + 1}"
-        if self.stage.field:
-            where += f" ({self.stage.title}, its iteration {self.stage_iteration + 1})"
-        if error.batch is not None:
-            link = "the step after batch" if error.after else "batch"
-            where += f", {link} {error.batch[0]} of {error.batch[1]}"
-        elif not error.after:
-            where += ", in its constraints"
-        return DivergenceError(
-            f"{self.stage.field}optimise",
-            f"{', '.join(error.culprits)} became infinite or NaN in {where}.",
-            "Lower the learning rates, and check the data for outliers.",
-        )
-
     def _snapshot_if_due(self) -> None:
         wanted = self.config.output.snapshots
         due = self.iteration in wanted or ("final" in wanted and self.finished)
@@ -348,7 +320,8 @@ class Reconstruction:
         """(measured, simulated) [B, Ny, Nx] in counts, zero frequency at N//2."""
         index = index.to(self.model.probe.device)
         patterns = self.measurements.patterns
-        simulated = simulate_patterns(self.model, index) / patterns.scale
+        parts = [simulate_patterns(self.model, part) for part in self.parts.of(index)]
+        simulated = torch.cat(parts) / patterns.scale
         pair = (patterns.counts(index), simulated)
         measured, simulated = (torch.fft.fftshift(p, dim=(1, 2)).cpu().numpy() for p in pair)
         return measured, simulated
@@ -358,14 +331,21 @@ class Reconstruction:
         to, and, where some are, those ``left_out``."""
         kinds = {"fitted": self.visited.index, "left_out": self.visited.left_out}
         size = self.stage.optimise.batch_size
+        if self.parts.largest is not None:
+            size = min(size, self.parts.largest)
         return {
             kind: pattern_agreement(self.model, self.measurements.patterns, index, size)
             for kind, index in kinds.items()
             if len(index)
         }
 
-    def results(self) -> Results:
-        """The state as numpy arrays, the probe in sqrt(counts)."""
+    def results(self, *, agreement: bool = True) -> Results:
+        """The state as numpy arrays, the probe in sqrt(counts).
+
+        Parameters
+        ----------
+        agreement : with the patterns, which a pass over all of them has to find.
+        """
         model = self.model
         counts = self.measurements.patterns.scale**-0.5
 
@@ -373,7 +353,7 @@ class Reconstruction:
             return None if tensor is None else tensor.detach().cpu().numpy()
 
         tilt = array(model.tilt)
-        agreement = self.agreement()
+        found = self.agreement() if agreement else {}
         return Results(
             amplitude=model.amplitude.detach().cpu().numpy(),
             phase=model.phase.detach().cpu().numpy(),
@@ -390,8 +370,8 @@ class Reconstruction:
             history=self.history,
             snapshots=self.snapshots,
             config=self.config.model_dump(mode="json"),
-            r_factor=agreement["fitted"].r_factor,
-            agreement={kind: asdict(found) for kind, found in agreement.items()},
+            r_factor=found["fitted"].r_factor if found else None,
+            agreement={kind: asdict(numbers) for kind, numbers in found.items()},
             seed=self.config.seed,
             device=str(model.probe.device),
         )
@@ -403,10 +383,6 @@ class Reconstruction:
             return {}
         values = lens.start + lens.angstrom * moved.detach().cpu().numpy().astype(np.float64)
         return dict(zip(lens.names, values.tolist(), strict=True))
-
-
-def _iterations(count: int) -> str:
-    return f"{count} iteration{'s' * (count != 1)}"
 
 
 def _spread(count: int, total: int) -> NDArray[np.int64]:

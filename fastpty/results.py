@@ -169,8 +169,12 @@ class Results:
         return np.broadcast_to(self.thickness, self.phase.shape[1] - 1).astype(np.float64)
 
 
-def write_results(results: Results, path: str | os.PathLike[str]) -> None:
+def write_results(results: Results, path: str | os.PathLike[str], *, compress: bool = True) -> None:
     """Write ``reconstruction.h5``, whole or not at all.
+
+    Parameters
+    ----------
+    compress : the object; without, it is written many times as fast.
 
     Raises
     ------
@@ -191,7 +195,7 @@ def write_results(results: Results, path: str | os.PathLike[str]) -> None:
             ("positions", results.positions, "px", "position, (y, x) of the top-left corner"),
             ("positions_start", results.positions_start, "px", "position, (y, x)"),
         ):
-            large = array.ndim == 4
+            large = compress and array.ndim == 4
             item = file.create_dataset(
                 name, data=array, compression="gzip" if large else None, shuffle=large or None
             )

@@ -70,10 +70,13 @@ class VirtualImages:
     ----------
     detectors : name -> [slow, fast], as parts of the mean sum of a pattern.
     centre_of_mass : [2, slow, fast], (y, x) in detector pixels from the disc's centre.
+    parallax : [slow, fast] relative to the mean, :func:`fastpty.parallax.aligned_bright_field`;
+        None where it was not made.
     """
 
     detectors: dict[str, NDArray[np.float64]]
     centre_of_mass: NDArray[np.float64]
+    parallax: NDArray[np.float64] | None = None
 
 
 def virtual_images(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fastpty import reference
 from fastpty.config import ReconConfig, validate_config
+from fastpty.distributed import ALONE, Processes
 from fastpty.model import Model
 from fastpty.optics import Aberrations, electron_wavelength, focused_probe, hermite_modes
 from fastpty.recon import Reconstruction
@@ -130,10 +131,10 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return result
 
 
-def tiny_run(tiny: Tiny, **changes: Any) -> Reconstruction:
+def tiny_run(tiny: Tiny, processes: Processes = ALONE, **changes: Any) -> Reconstruction:
     """A reconstruction of the tiny experiment before its first iteration."""
     config = validate_config(ReconConfig, merged(TINY, changes))
-    return Reconstruction.from_config(config, tiny.folder)
+    return Reconstruction.from_config(config, tiny.folder, processes=processes)
 
 
 def write_config(tiny: Tiny, name: str = "tiny.yaml", **changes: Any) -> Path:

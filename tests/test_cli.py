@@ -199,7 +199,7 @@ def test_schema(run: Run, of: str, field: str) -> None:
 def test_schema_of_something_else(run: Run) -> None:
     done = run("schema", "tomography")
     assert done.code == 2
-    assert "Error: schema: must be one of recon, simulate, got 'tomography'." in done.said
+    assert "schema: must be one of recon, simulate, tune, ablate, got 'tomography'." in done.said
 
 
 def test_from_atoms_to_a_reconstruction(run: Run, tmp_path: Path) -> None:

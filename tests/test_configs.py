@@ -9,10 +9,17 @@ import pytest
 from fastpty.config import ReconConfig, load_config
 from fastpty.config.template import write_template
 from fastpty.simulate import SimulateConfig
+from fastpty.tune import AblateConfig, TuneConfig
+from fastpty.tune.base import read_base
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 SIMULATIONS = sorted(CONFIGS.glob("*simulate*.yaml"))
-RECONSTRUCTIONS = sorted(set(CONFIGS.glob("*.yaml")) - set(SIMULATIONS))
+STUDIES: dict[Path, type[AblateConfig] | type[TuneConfig]] = {
+    CONFIGS / "ablation_model.yaml": AblateConfig,
+    CONFIGS / "ablation_dose.yaml": AblateConfig,
+    CONFIGS / "tune_probe.yaml": TuneConfig,
+}
+RECONSTRUCTIONS = sorted(set(CONFIGS.glob("*.yaml")) - set(SIMULATIONS) - set(STUDIES))
 
 
 @pytest.mark.parametrize("path", RECONSTRUCTIONS, ids=lambda path: path.stem)
@@ -23,6 +30,11 @@ def test_reconstruction_config_loads(path: Path) -> None:
 @pytest.mark.parametrize("path", SIMULATIONS, ids=lambda path: path.stem)
 def test_simulation_config_loads(path: Path) -> None:
     assert load_config(SimulateConfig, path).output.endswith(".h5")
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_study_loads(path: Path) -> None:
+    assert read_base(load_config(STUDIES[path], path), CONFIGS).config({}).iterations > 0
 
 
 def test_full_config_is_what_the_schema_says() -> None:

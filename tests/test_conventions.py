@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from fastpty.config.data import AffineConfig, ScanConfig
 from fastpty.config.solve import ConstraintConfig
 from fastpty.constraints.probe import orthogonal_modes
 from fastpty.io import RawScan
@@ -221,6 +222,12 @@ def test_scan_rotation_acts_on_y_x() -> None:
 def test_affine_acts_before_the_rotation() -> None:
     """(y, x) = (1, 0), doubled in y, then turned by 90 degrees: 2 along x."""
     near(rotate_positions(np.array([[1.0, 0.0]]), 90, ((2, 0), (0, 1))), [[0.0, 2.0]])
+    scan = ScanConfig(
+        step=1.0, affine=((2, 0), (0, 1)), affine_parts=AffineConfig(rotation_deg=90, shear_deg=45)
+    )
+    near(scan.matrix, [[2.0, -1.0], [2.0, 0.0]])  # doubled, turned to (0, 2), sheared to (2, 2)
+    stretch = AffineConfig(scale=3, asymmetry=0.5).matrix
+    near(stretch, [[3.75, 0.0], [0.0, 2.25]])
 
 
 # Fourier space

@@ -20,11 +20,19 @@ from fastpty.job import run_job
 from fastpty.observers import Checkpoints
 from fastpty.recon import Observer, Reconstruction
 from tests.recon_cases import Tiny, make_tiny, tiny_run, write_config
+from tests.test_graphs import Recorder
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     return make_tiny(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(params=["asked at once", "asked at the end"])
+def watch(request: pytest.FixtureRequest) -> Any:
+    """Has a run look for broken numbers as on the host, or as where batches are graphs."""
+    at_once = request.param == "asked at once"
+    return lambda run: None if at_once else run.engine.record_with(Recorder())
 
 
 class Breaker:
@@ -105,16 +113,18 @@ def test_in_a_pattern(tiny: Tiny) -> None:
     assert run.history.loss == []
 
 
-def test_in_the_intensity(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_the_intensity(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, watch: Any) -> None:
     run = tiny_run(tiny)
+    watch(run)
     said = break_off(monkeypatch, InTheIntensity(run, 2, 3))
     assert said.startswith("optimise: loss.gaussian became infinite or NaN in iteration 2, batch 3")
     assert run.iteration == len(run.history.loss) == 1
 
 
-def test_in_an_unknown_from_a_step(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_an_unknown_from_a_step(tiny: Tiny, watch: Any) -> None:
     """Broken by the step of batch 2, before batch 3 looks at it."""
     run = tiny_run(tiny)
+    watch(run)
     run.engine._passes._move = _broken_step(run, 1, 2)
     with pytest.raises(
         DivergenceError, match=r"probe became .* in iteration 1, the step after batch 2"
@@ -148,8 +158,9 @@ def test_in_the_last_step(tiny: Tiny) -> None:
     assert run.iteration == 1
 
 
-def test_in_a_gradient(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_a_gradient(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, watch: Any) -> None:
     run = tiny_run(tiny, optimise={"amplitude": {"lr": 0}})
+    watch(run)
     said = break_off(monkeypatch, InTheGradient(run, 1, 2))
     assert said.startswith(
         "optimise: the gradient of phase, the gradient of probe, the gradient of positions became "

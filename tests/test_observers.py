@@ -18,6 +18,7 @@ import torch
 from rich.console import Console
 
 from fastpty import observers
+from fastpty.distributed import Processes
 from fastpty.engines import IterationReport
 from fastpty.observers import Checkpoints, Interrupt, ProgressDisplay
 from fastpty.recon import Observer, Reconstruction
@@ -181,6 +182,22 @@ def test_a_second_signal_stops_at_once(tiny: Tiny, number: signal.Signals) -> No
         run.run([Interrupt(_console()[0]), Signal(number, 2)])
     assert caught.value.code == 128 + number
     assert signal.getsignal(number) is before
+
+
+def test_the_echo_of_a_signal_is_no_second_one(tiny: Tiny) -> None:
+    """torchrun passes on to its processes what the terminal has told them already."""
+    interrupt = Interrupt(_console()[0])
+    run = tiny_run(tiny, Processes(0, 2))
+    interrupt.started(run)
+    try:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert run.stop_requested
+        interrupt.ECHO = 0.0
+        with pytest.raises(SystemExit):
+            os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        interrupt.restore()
 
 
 def test_a_run_in_a_thread_leaves_the_signals_alone(tiny: Tiny) -> None:

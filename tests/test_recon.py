@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from fastpty.config import ReconConfig, validate_config
+from fastpty.distributed import choose_device
 from fastpty.engines import IterationReport
 from fastpty.errors import ConfigError
-from fastpty.recon import Observer, Reconstruction, _spread, choose_device
+from fastpty.recon import Observer, Reconstruction, _spread
 from fastpty.truth import compare_with_truth, read_truth
 from tests.recon_cases import THICKNESS, TINY, WINDOW, Tiny, make_tiny, merged, tiny_run
 from tests.tolerances import bound, tolerance
@@ -85,9 +86,15 @@ def test_history_has_an_entry_an_iteration(tiny: Tiny) -> None:
     assert {"amplitude", "phase", "ramp"} <= set(history.leakage)
     assert list(history.lr) == list(run.model.unknowns)
     kinds = (*history.terms.values(), *history.leakage.values(), *history.lr.values())
+    kinds = (*kinds, *history.positions.values())
     for values in (history.loss, history.seconds, history.displacement, *kinds):
         assert len(values) == 3
-    assert history.displacement[-1] == np.linalg.norm(run.model.displacement, axis=1).mean() > 0
+    moved = np.linalg.norm(run.model.displacement, axis=1)
+    assert history.displacement[-1] == moved.mean() > 0
+    assert {name: values[-1] for name, values in history.positions.items()} == {
+        "rms": np.sqrt(np.mean(moved**2)),
+        "max": moved.max(),
+    }
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ def full() -> Results:
             [0, 1],
             [1, 3],
             {"phase": [1.0, 0.125]},
+            {"max": [0.0, 0.7], "rms": [0.0, 0.3]},
         ),
         snapshots=[snapshot(0), snapshot(999), snapshot(10000, RNG.random((4, 6)) < 0.5)],
         config={"data": {"path": "a.h5", "scan_shape": None}, "list": [1, "final"]},

@@ -87,6 +87,10 @@ BOUNDS = {
     "tiles": 1e-3,
     # The losses of a few iterations of such fits: what differs are voxels that hardly matter.
     "tiles losses": 2e-5,
+    # Losses of several processes: sums over patterns in another order, and the steps that follow.
+    "shared losses": 1e-5,
+    # How well the patterns are met then, in which small differences of single pixels count.
+    "shared agreement": 1e-3,
     # Patterns of a crystal, as 2-norms, against those from a window that cuts through cells: where
     # the wave meets the seam it has 1e-3 to 1e-2 of its amplitude left; it finds 3e-3.
     "window": 1e-2,

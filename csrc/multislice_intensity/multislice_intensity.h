@@ -21,6 +21,12 @@
 //   grad_dz_z = sum_jmnk Re( conj(F{g}) i (chi + K_y tan t_y + K_x tan t_x) F{psi[z+1]} ) / (Ny Nx)
 //   grad_t_y[j] = sum_zmnk Re( conj(F{g}) i dz_z K_y sec^2(t_y) F{psi[z+1]} ) / (Ny Nx), likewise x
 //
+// Engines that share a change g of the exit waves out to object and probe ask for each position's
+// own products, and may divide on the way back, by a step's rule with factor b and share c:
+//
+//   g <- F^-1{ conj(H) F{ b g conj(O) / D(|O|^2) } }        D(q) = (1 - c) q + c max q in the
+//   window
+//
 // For as many positions as the caller gives memory, the forward leaves psi and S to the backward;
 // for the others the backward computes them anew, to the same bits. How the work is laid out:
 // multislice_intensity_cpu.cpp.
@@ -79,6 +85,14 @@ struct MultisliceBackward : MultisliceIntensity {
   // in cycles per pixel, from which the caller makes the gradients of thickness and tilt.
   double* moments;
   const float* chi;  // [Ny, Nx] rad / Angstrom, corner order; null where moments is
+
+  // Of each position by itself, for an object that is complex; in natural order.
+  float* power = nullptr;              // [B, No, Nz, Ny, Nx] sum_m |psi[z]|^2
+  Complex<float>* product = nullptr;   // [B, No, Nz, Ny, Nx] sum_m g conj(psi[z]); with grad_object
+  Complex<float>* entrance = nullptr;  // [B, M, Ny, Nx] psi[0]
+  Complex<float>* asked = nullptr;     // [B, M, Ny, Nx] sum_n g conj(O[n, 0]); with grad_spectrum
+  float wave_step = 0;                 // b; 0: the adjoint, no rule
+  float wave_share = 0;                // c
 };
 
 // Floats that a position's psi and S take in the variant in use.

@@ -180,6 +180,26 @@ void multislice_forward_position(const MultisliceForward& a, const MultisliceTab
   visit_slots(a, t, [&](Index at, Index pixel) { out[pixel] = intensity[at]; });
 }
 
+namespace {
+
+// Adds to (or, at first, writes) kLanes numbers in natural order, of which `lanes` lie inside.
+FASTPTY_INLINE void add_real(float* to, Real v, Index lanes, bool first) {
+  if (lanes == kLanes) {
+    if (!first) v += load_unaligned(to);
+    __builtin_memcpy(to, &v, sizeof v);
+    return;
+  }
+  for (Index l = 0; l < lanes; ++l) to[l] = first ? v[l] : to[l] + v[l];
+}
+FASTPTY_INLINE void add_complex(Complex<float>* to, Wide v, Index lanes, bool first) {
+  for (Index l = 0; l < lanes; ++l) {
+    to[l] = first ? Complex<float>{v.re[l], v.im[l]}
+                  : Complex<float>{to[l].re + v.re[l], to[l].im + v.im[l]};
+  }
+}
+
+}  // namespace
+
 void multislice_backward_position(const MultisliceBackward& a, const MultisliceTables& t, Index j,
                                   float* grad_window, float* grad_spectrum, float* scratch) {
   Position position(a, t, j, scratch);
@@ -238,9 +258,11 @@ void multislice_backward_position(const MultisliceBackward& a, const MultisliceT
   double shift_y = 0, shift_x = 0;
   for (Index z = a.slices - 1; z >= 0; --z) {
     position.make_windows<true>(z);
+    if (z > 0 && a.wave_step != 0) position.divide_windows(a.wave_step, a.wave_share);
     const float* h = z > 0 ? position.transfer(z - 1) : nullptr;
     for (Index n = 0; n < a.object_modes; ++n) {
       float* grad = wants_object ? grad_window + (n * a.slices + z) * t.wave_floats : nullptr;
+      const Index plane = ((j * a.object_modes + n) * a.slices + z) * pixels;
       for (Index m = 0; m < a.wave_modes; ++m) {
         float* wave = position.wave(m, n);
         const float* psi = saved.psi(m, n, z);
@@ -252,7 +274,20 @@ void multislice_backward_position(const MultisliceBackward& a, const MultisliceT
             const Wide term = mul_conj(v, load_wide(wave_in));
             store_wide(at, m == 0 ? term : load_wide(at) + term);
           }
+          const Index pixel = row * a.x.length + strip * kLanes;
+          const Index lanes = lanes_of(strip, a.x.length);
+          if (a.power != nullptr) {
+            const Wide wave_in = load_wide(psi + strip * t.strip_floats + row * kWide);
+            const Real power = wave_in.re * wave_in.re + wave_in.im * wave_in.im;
+            add_real(a.power + plane + pixel, power, lanes, m == 0);
+          }
           v = mul_conj(v, position.window(n, strip, row));
+          if (z > 0 || a.asked == nullptr) return;
+          const Index at = (j * a.wave_modes + m) * pixels + pixel;
+          add_complex(a.asked + at, v, lanes, n == 0);
+          if (a.entrance == nullptr || n > 0) return;
+          const Wide wave_in = load_wide(psi + strip * t.strip_floats + row * kWide);
+          add_complex(a.entrance + at, wave_in, lanes, true);
         };
         if (z > 0 && wants_moments) {
           moments.take_spectrum(psi);
@@ -295,6 +330,15 @@ void multislice_backward_position(const MultisliceBackward& a, const MultisliceT
             }
             block_y = block_x = Real{};
           });
+        }
+      }
+      if (grad != nullptr && a.product != nullptr) {
+        for (Index row = 0; row < a.y.length; ++row) {
+          for (Index strip = 0; strip < t.strips; ++strip) {
+            const Wide g = load_wide(grad + strip * t.strip_floats + row * kWide);
+            add_complex(a.product + plane + row * a.x.length + strip * kLanes, g,
+                        lanes_of(strip, a.x.length), true);
+          }
         }
       }
       if (grad == nullptr || a.object != nullptr) continue;

@@ -138,6 +138,33 @@ class Position {
   Wide window(Index n, Index strip, Index row) const {
     return load_wide(windows_ + n * t_.wave_floats + strip * t_.strip_floats + row * kWide);
   }
+  // O b / D(|O|^2) in the place of every object mode's O: see multislice_intensity.h.
+  void divide_windows(float step, float share) {
+    for (Index n = 0; n < a_.object_modes; ++n) {
+      float* window = windows_ + n * t_.wave_floats;
+      const auto visit = [&](auto work) {
+        for (Index s = 0; s < t_.strips; ++s) {
+          for (Index row = 0; row < a_.y.length; ++row) {
+            work(window + s * t_.strip_floats + row * kWide);
+          }
+        }
+      };
+      Real most{};
+      visit([&](const float* at) {
+        const Wide v = load_wide(at);
+        const Real power = v.re * v.re + v.im * v.im;
+        most = power > most ? power : most;
+      });
+      float largest = __FLT_MIN__;  // nothing follows from an object that is zero
+      for (int l = 0; l < kLanes; ++l) largest = most[l] > largest ? most[l] : largest;
+      visit([&](float* at) {
+        const Wide v = load_wide(at);
+        const Real power = v.re * v.re + v.im * v.im;
+        const Real factor = step / ((1 - share) * power + share * largest);
+        store_wide(at, {factor * v.re, factor * v.im});
+      });
+    }
+  }
   Wide phasor(Index n, Index strip, Index row) const {
     return load_wide(phasors_ + n * t_.wave_floats + strip * t_.strip_floats + row * kWide);
   }

@@ -141,7 +141,7 @@ def _basis(
         steps = np.linalg.lstsq(design, listed, rcond=None)[0][:2].T
     else:
         raise ConfigError("scan.positions.unit", "must be angstrom for a calibration.")
-    return np.asarray(np.asarray(section.affine, np.float64) @ steps)
+    return np.asarray(section.matrix @ steps)
 
 
 def _disc(scan: RawScan, mean: NDArray[np.float64], mask: NDArray[np.bool_] | None) -> EllipseFit:

@@ -9,21 +9,18 @@ arXiv:2309.05250 (2023)).
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpty.calibrate.orientation import Matrix, Polar, polar, without_plane
+from fastpty.calibrate.orientation import Matrix, Polar, polar
+from fastpty.parallax import fit_slope, measure_shifts
 from fastpty.virtual import Segments
 
-__all__ = ["ParallaxFit", "contrast", "fit_parallax"]
+__all__ = ["ParallaxFit", "fit_parallax"]
 
-_REACH = 1.6  # scan steps around the expected shift in which the peak is sought
-_FIRST_REACH = 3.0
-_OVERLAP = 0.25  # of the scan: shifts that leave less to compare are not considered
-_ROUNDS, _RESAMPLES = 3, 100
+_RESAMPLES = 100
 
 
 @dataclass(frozen=True)
@@ -54,12 +51,6 @@ class ParallaxFit:
         return float(np.trace(self.polar.lens)) / 2
 
 
-def contrast(images: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Images [K, slow, fast] over their mean, less 1 and the plane that fits best."""
-    mean = images.mean(axis=(1, 2), keepdims=True)
-    return without_plane(images / np.where(mean > 0, mean, 1.0) - 1.0)
-
-
 def fit_parallax(
     images: NDArray[np.float64], segments: Segments, basis: Matrix, per_pixel: float, seed: int = 0
 ) -> ParallaxFit:
@@ -67,21 +58,16 @@ def fit_parallax(
 
     Parameters
     ----------
-    images : [K, slow, fast] from :func:`contrast`.
+    images : [K, slow, fast] from :func:`fastpty.parallax.contrast`.
     basis : [2, 2] Angstrom per scan step.
     per_pixel : angle of a detector pixel, rad: wavelength times frequency.
     seed : of the resampling for the errors.
     """
-    spectra = _Spectra(images)
-    slope = _neighbour_slope(spectra, segments)
-    shifts = segments.k @ slope.T
-    for _ in range(_ROUNDS):
-        shifts = _segment_shifts(spectra, segments.k @ slope.T)
-        slope = _fit(segments.k, shifts)
+    slope, shifts = measure_shifts(images, segments)
     product = basis @ slope / per_pixel
     rng = np.random.default_rng(seed)
     drawn = rng.integers(len(segments), size=(_RESAMPLES, len(segments)))
-    found = [polar(basis @ _fit(segments.k[draw], shifts[draw]) / per_pixel) for draw in drawn]
+    found = [polar(basis @ fit_slope(segments.k[draw], shifts[draw]) / per_pixel) for draw in drawn]
     best = polar(product)
     turns = [(one.rotation_deg - best.rotation_deg + 180) % 360 - 180 for one in found]
     c10 = [np.trace(one.lens) / 2 for one in found]
@@ -95,112 +81,3 @@ def fit_parallax(
         float(np.sqrt(np.mean(np.square(turns)))),
         float(np.std(c10)),
     )
-
-
-def _fit(k: NDArray[np.float64], shifts: NDArray[np.float64]) -> Matrix:
-    """``L`` with ``shifts = L k + constant``, in the middle of the misfits (Huber's weights)."""
-    design = np.column_stack([k, np.ones(len(k))])
-    weight = np.ones(len(k))
-    for _ in range(5):
-        found = np.linalg.lstsq(design * weight[:, None], shifts * weight[:, None], rcond=None)[0]
-        misfit = np.linalg.norm(shifts - design @ found, axis=1)
-        weight = 1 / np.sqrt(np.maximum(1, misfit / (1.5 * np.median(misfit) + 1e-9)))
-    return np.asarray(found[:2].T)
-
-
-class _Spectra:
-    """Transforms of the zero-padded images, and correlations per pixel of overlap."""
-
-    def __init__(self, images: NDArray[np.float64]) -> None:
-        self.scan = images.shape[1], images.shape[2]
-        self.padded = 2 * self.scan[0], 2 * self.scan[1]
-        self.images = np.stack(
-            [np.fft.rfft2(im, self.padded).astype(np.complex64) for im in images]
-        )
-        self.field = np.fft.rfft2(np.ones(self.scan), self.padded)
-        self.fy = np.fft.fftfreq(self.padded[0])[:, None]
-        self.fx = np.fft.rfftfreq(self.padded[1])[None]
-
-    def ramp(self, shift: NDArray[np.float64]) -> NDArray[np.complexfloating]:
-        """Factor that moves an image by a shift in scan steps."""
-        return np.asarray(np.exp(-2j * np.pi * (self.fy * shift[0] + self.fx * shift[1])))
-
-    def correlation(
-        self, product: NDArray[np.complexfloating], overlap: NDArray[np.complexfloating]
-    ) -> NDArray[np.float64]:
-        """At each lag: the mean product where the two images overlap."""
-        pixels = np.fft.irfft2(overlap, self.padded)
-        values = np.fft.irfft2(product, self.padded) / np.maximum(pixels, 1.0)
-        values[pixels < _OVERLAP * math.prod(self.scan)] = -np.inf
-        return np.asarray(values)
-
-
-def _neighbour_slope(spectra: _Spectra, segments: Segments) -> Matrix:
-    """``L`` from pairs of segments, all pairs of one distance together, from near to far.
-
-    All pairs (k, k + delta) have the same shift L delta, so their correlations add up: that is far
-    less noisy than any one, and between neighbours the shift is shorter than a lattice's period.
-    """
-    number = {tuple(cell): i for i, cell in enumerate(segments.cell.tolist())}
-    overlap = np.abs(spectra.field) ** 2
-    rows: list[tuple[NDArray[np.float64], NDArray[np.float64], float]] = []
-    slope = np.zeros((2, 2))
-    for distance in range(1, int(np.ptp(segments.cell, axis=0).max()) // 2 + 1):
-        for delta in ((distance, 0), (0, distance), (distance, distance), (distance, -distance)):
-            pairs = [
-                (i, number[cell[0] + delta[0], cell[1] + delta[1]])
-                for cell, i in number.items()
-                if (cell[0] + delta[0], cell[1] + delta[1]) in number
-            ]
-            if len(pairs) < 3:
-                continue
-            near, far = np.array(pairs).T
-            product = sum(
-                spectra.images[j].conj() * spectra.images[i] for i, j in zip(near, far, strict=True)
-            )
-            k = (segments.k[far] - segments.k[near]).mean(axis=0)
-            reach = _FIRST_REACH if distance == 1 else _REACH
-            peak = _peak(spectra.correlation(np.asarray(product), overlap), slope @ k, reach)
-            rows.append((k, peak, math.sqrt(len(pairs))))
-        ks, peaks, weights = (np.array(part) for part in zip(*rows, strict=True))
-        scaled = weights[:, None]
-        slope = np.linalg.lstsq(ks * scaled, peaks * scaled, rcond=None)[0].T
-    return slope
-
-
-def _segment_shifts(spectra: _Spectra, shifts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each image against the mean of the others, all moved by the shifts expected so far."""
-    total, cover = np.zeros_like(spectra.images[0]), np.zeros_like(spectra.field)
-    for image, shift in zip(spectra.images, shifts, strict=True):
-        ramp = spectra.ramp(shift)
-        total, cover = total + image * ramp, cover + spectra.field * ramp
-    found = np.empty_like(shifts)
-    for i, (image, shift) in enumerate(zip(spectra.images, shifts, strict=True)):
-        ramp = spectra.ramp(shift)
-        moved, field = image * ramp, spectra.field * ramp
-        rest, support = total - moved, cover - field
-        mean = np.fft.irfft2(rest, spectra.padded)
-        lag = spectra.correlation(moved.conj() * np.fft.rfft2(mean), field.conj() * support)
-        found[i] = shift + _peak(lag, np.zeros(2), _REACH)
-    return found
-
-
-def _peak(
-    correlation: NDArray[np.float64], expected: NDArray[np.float64], reach: float
-) -> NDArray[np.float64]:
-    """Place of the highest value near ``expected``, by a parabola along each axis."""
-    near = np.ones(correlation.shape, bool)
-    lags = [np.fft.fftfreq(n, 1 / n) for n in correlation.shape]
-    for axis, (lag, place) in enumerate(zip(lags, expected, strict=True)):
-        far = np.abs(lag - place) > max(reach, 0.6)
-        near[far if axis == 0 else (slice(None), far)] = False
-    values = np.where(near, correlation, -np.inf)
-    top = np.unravel_index(int(values.argmax()), values.shape)
-    place = np.array([float(lag[i]) for lag, i in zip(lags, top, strict=True)])
-    for axis in (0, 1):
-        line = np.moveaxis(correlation, axis, 0)[:, top[1 - axis]]
-        before, here, after = (line[(top[axis] + i) % len(line)] for i in (-1, 0, 1))
-        bend = before - 2 * here + after
-        if np.isfinite(bend) and bend < 0:
-            place[axis] += np.clip(0.5 * (before - after) / bend, -1, 1)
-    return place

@@ -14,6 +14,7 @@ import yaml
 from fastpty.calibrate.orientation import mirror
 from fastpty.calibrate.solve import Calibration
 from fastpty.config import ReconConfig
+from fastpty.config.data import AffineConfig
 from fastpty.config.template import write_template
 
 __all__ = ["calibrated_config", "extended_config", "numbers", "table"]
@@ -105,7 +106,7 @@ def numbers(found: Calibration) -> dict[str, Any]:
         "rotation_deg": lens.rotation_deg,
         "rotation_error_deg": found.fit.errors[0],
         "mirrored": lens.mirrored,
-        "affine": _affine(found, None),
+        "affine": _affine(found, {}),
         "defocus_A": -lens.c10,
         "defocus_error_A": found.fit.errors[1],
         "C12_A": c12,
@@ -134,9 +135,12 @@ def numbers(found: Calibration) -> dict[str, Any]:
     }
 
 
-def _affine(found: Calibration, before: Any) -> list[list[float]]:
+def _affine(found: Calibration, scan: Mapping[str, Any]) -> list[list[float]]:
     """``scan.affine``: the axis that is mirrored comes after what the config had."""
+    before = scan.get("affine")
     given = np.eye(2) if before is None else np.asarray(before, np.float64)
+    if parts := scan.get("affine_parts"):
+        given = AffineConfig(**parts).matrix @ given
     affine: list[list[float]] = (mirror(found.lens.mirrored) @ given + 0.0).tolist()
     return affine
 
@@ -164,7 +168,8 @@ def _extended(content: Mapping[str, Any], found: Calibration) -> dict[str, Any]:
         if result.get("preprocess"):
             result["calibration"]["of"] = "preprocessed"
     scan["rotation_deg"] = round(found.lens.rotation_deg, 3)
-    affine = _affine(found, scan.get("affine"))
+    affine = _affine(found, scan)
+    scan.pop("affine_parts", None)
     if affine != np.eye(2).tolist():
         scan["affine"] = affine
     return result

@@ -12,12 +12,13 @@ from fastpty.calibrate.com import CurlFit, fit_curl
 from fastpty.calibrate.config import CalibrateConfig
 from fastpty.calibrate.gather import Gathered
 from fastpty.calibrate.orientation import turned_by, without_plane
-from fastpty.calibrate.parallax import ParallaxFit, contrast, fit_parallax
+from fastpty.calibrate.parallax import ParallaxFit, fit_parallax
 from fastpty.calibrate.weak_phase import Lens, WeakPhase, WeakPhaseFit
 from fastpty.config.data import BeamConfig, CalibrationConfig
 from fastpty.measurements import DiscFit, object_pixel_size
 from fastpty.metrics import brightest_above_darkest
 from fastpty.optics import electron_wavelength
+from fastpty.parallax import contrast
 from fastpty.virtual import align, integrate_gradient
 
 __all__ = ["Calibration", "solve"]

@@ -89,7 +89,7 @@ class WeakPhase:
 
     Parameters
     ----------
-    images : [K, slow, fast] from :func:`fastpty.calibrate.parallax.contrast`.
+    images : [K, slow, fast] from :func:`fastpty.parallax.contrast`.
     slope : ``L`` of the parallax, scan steps per pixel. Every image is cut out by a window that
         moves with it, so that all show the same part of the specimen.
     radius : of the disc, detector pixels.

@@ -23,12 +23,16 @@ from fastpty.cli.common import (
     ScanShape,
     State,
     go_on,
+    is_first,
+    launched,
     load,
     output_folder,
     print_notes,
 )
 from fastpty.cli.frc import frc
-from fastpty.errors import FastptyError, OutputError
+from fastpty.cli.studies import ablate, tune
+from fastpty.cli.watch import watch
+from fastpty.errors import FastptyError, MemoryShortageError, OutputError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -53,6 +57,9 @@ def main() -> None:
         if State.debug:
             traceback.print_exc()
             sys.exit(EXIT_USER_ERROR)
+        # What stops all processes is said by the first; but memory may be short in one alone.
+        if not is_first() and not isinstance(error, MemoryShortageError):
+            sys.exit(EXIT_USER_ERROR)
         console = Console(stderr=True)
         console.print("[bold red]Error:[/bold red]", end=" ")
         console.print(str(error), markup=False, highlight=False, soft_wrap=True)
@@ -67,11 +74,19 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
     ] = False,
 ) -> None:
     """Electron ptychography: multislice, mixed-state reconstruction."""
+    if launched() > 1 and context.invoked_subcommand != "recon":
+        raise FastptyError(
+            "torchrun",
+            f"has started {launched()} processes of fastpty {context.invoked_subcommand}, which "
+            "is one.",
+            "Run it without torchrun: only recon is shared by several.",
+        )
 
 
 @app.command()
@@ -92,17 +107,25 @@ def recon(
     debug: Debug = False,
 ) -> None:
     """Reconstruct: config file in, folder of results and figures out."""
+    from fastpty.distributed import joined
     from fastpty.job import run_job
 
     if resume and overwrite:
         raise FastptyError("--resume", "and --overwrite contradict each other.", "Give one.")
-    console = Console(stderr=as_json)
+    console = Console(stderr=as_json, quiet=not is_first())
     config = load(config_file, overrides, device, console)
     folder = output or output_folder(config, config_file)
-    report = run_job(
-        config, config_file.parent, folder, console, resume=resume, overwrite=overwrite
-    )
-    if as_json:
+    with joined() as processes:
+        report = run_job(
+            config,
+            config_file.parent,
+            folder,
+            console,
+            resume=resume,
+            overwrite=overwrite,
+            processes=processes,
+        )
+    if as_json and processes.first:
         typer.echo(json.dumps(report.summary))
     if not report.finished:
         chosen = "" if output is None else f" -o {output}"
@@ -110,6 +133,8 @@ def recon(
 
 
 app.command()(frc)
+app.command()(tune)
+app.command()(ablate)
 
 
 @app.command()
@@ -307,15 +332,25 @@ def report(
     typer.echo(f"{target} written")
 
 
+app.command()(watch)
+
+
 @app.command()
 def schema(
-    of: Annotated[str, typer.Argument(help="recon or simulate")] = "recon", debug: Debug = False
+    of: Annotated[str, typer.Argument(help="recon, simulate, tune or ablate")] = "recon",
+    debug: Debug = False,
 ) -> None:
     """Print the JSON schema of a config, for editors."""
     from fastpty.config import ReconConfig
     from fastpty.simulate import SimulateConfig
+    from fastpty.tune import AblateConfig, TuneConfig
 
-    models: dict[str, type[BaseModel]] = {"recon": ReconConfig, "simulate": SimulateConfig}
+    models: dict[str, type[BaseModel]] = {
+        "recon": ReconConfig,
+        "simulate": SimulateConfig,
+        "tune": TuneConfig,
+        "ablate": AblateConfig,
+    }
     if of not in models:
         raise FastptyError("schema", f"must be one of {', '.join(models)}, got {of!r}.")
     typer.echo(json.dumps(models[of].model_json_schema(), indent=2))

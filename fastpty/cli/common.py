@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -24,6 +25,8 @@ __all__ = [
     "ScanShape",
     "State",
     "go_on",
+    "is_first",
+    "launched",
     "load",
     "output_folder",
     "print_notes",
@@ -64,6 +67,20 @@ def _set_debug(value: bool) -> bool:
 Debug = Annotated[
     bool, typer.Option("--debug", help="show the traceback of an error", callback=_set_debug)
 ]
+
+
+def launched() -> int:
+    """How many processes torchrun, or whatever sets its variables, has started."""
+    if "WORLD_SIZE" not in os.environ:
+        return 1  # without torch, which takes long to open
+    from fastpty.distributed import launched
+
+    return launched()
+
+
+def is_first() -> bool:
+    """Whether this process is the one of several that prints."""
+    return launched() == 1 or os.environ.get("RANK", "0") == "0"
 
 
 def go_on(command: str, console: Console) -> NoReturn:

@@ -72,7 +72,7 @@ class Section(BaseModel):
         """``on`` counts as 1 in Python; in a config it is a slip."""
         annotation = cls.model_fields[str(info.field_name)].annotation
         switch = annotation is bool or any(v is True for v in typing.get_args(annotation))
-        plain = not switch and not sections_of(annotation)
+        plain = not switch and not sections_of(annotation) and not _lists_anything(annotation)
         if plain and _holds_bool(value):
             raise ValueError(f"cannot be switched on or off; found {value!r}")
         return value
@@ -91,6 +91,11 @@ class Switchable(Section):
         if value is True:
             return {}
         return None if value is False else value
+
+
+def _lists_anything(annotation: Any) -> bool:
+    """Whether a field takes a list of any values: those of other fields, switches among them."""
+    return list[Any] in (annotation, *typing.get_args(annotation))
 
 
 def _holds_bool(value: Any) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from fastpty.config.base import Section
@@ -13,10 +15,12 @@ from fastpty.io import RASTER, STACK, Request
 from fastpty.optics import Aberrations
 
 __all__ = [
+    "AffineConfig",
     "ArrayFile",
     "BeamConfig",
     "CalibrationConfig",
     "DataConfig",
+    "FormatName",
     "HalfConfig",
     "PositionFile",
     "ScanConfig",
@@ -26,6 +30,21 @@ Positive = Annotated[float, Field(gt=0)]
 Whole = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 AxisName = Literal["n", "slow", "fast", "y", "x"]
+FormatName = Literal[
+    "auto",
+    "dectris",
+    "mat",
+    "hdf5",
+    "nion",
+    "npy",
+    "mib",
+    "tiff",
+    "zarr",
+    "rosettasciio",
+    "folder",
+    "empad",
+    "raw",
+]
 
 
 class ArrayFile(Section):
@@ -54,21 +73,9 @@ class DataConfig(ArrayFile):
     dataset: str | None = Field(
         None, description="path inside an HDF5, zarr, npz or mat file; null: the only candidate"
     )
-    format: Literal[
-        "auto",
-        "dectris",
-        "mat",
-        "hdf5",
-        "nion",
-        "npy",
-        "mib",
-        "tiff",
-        "zarr",
-        "rosettasciio",
-        "folder",
-        "empad",
-        "raw",
-    ] = Field("auto", description="auto chooses by the file's content, then its extension")
+    format: FormatName = Field(
+        "auto", description="auto chooses by the file's content, then its extension"
+    )
     scan_shape: tuple[Whole, Whole] | None = Field(
         None, description="(slow, fast) of a stack that is a raster; null: as the file says"
     )
@@ -98,6 +105,11 @@ class DataConfig(ArrayFile):
     )
     mask: ArrayFile | None = Field(
         None, description="[Ny, Nx] in the order of the data, true where a pixel is good"
+    )
+    scratch: str | None = Field(
+        None,
+        description="folder of a scratch file, for patterns that do not fit into memory; null: the "
+        "output folder",
     )
     leave_out: Annotated[float, Field(ge=0, le=0.5)] = Field(
         0.0, description="share of the patterns, drawn by seed, that no stage fits: free R factor"
@@ -185,6 +197,33 @@ class PositionFile(ArrayFile):
     unit: Literal["angstrom", "pixel"] = Field(description="of the values in the file")
 
 
+class AffineConfig(Section):
+    """Errors of a scan's calibration by name.
+
+    PtychoShelves' and PtyRAD's four numbers, in that order; as columns of (y, x) its matrix is
+    ``[[1, tan shear], [0, 1]] R(rotation) scale diag(1 + asymmetry / 2, 1 - asymmetry / 2)``
+    (Wakonig et al., *J. Appl. Cryst.* **53** (2020) 574).
+    """
+
+    scale: Positive = Field(1.0, description="both steps are longer by this factor")
+    asymmetry: Annotated[float, Field(gt=-2, lt=2)] = Field(
+        0.0, description="y is longer by half of it, x shorter; 0.02: 1 % each"
+    )
+    rotation_deg: float = Field(0.0, description="after them; beside scan.rotation_deg, degrees")
+    shear_deg: Annotated[float, Field(gt=-90, lt=90)] = Field(
+        0.0, description="last: y grows with x by the tangent, degrees"
+    )
+
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """[2, 2] on columns (y, x)."""
+        turn, shear = math.radians(self.rotation_deg), math.tan(math.radians(self.shear_deg))
+        cos, sin = math.cos(turn), math.sin(turn)
+        stretch = np.diag([1 + self.asymmetry / 2, 1 - self.asymmetry / 2])
+        rotation = np.array([[cos, -sin], [sin, cos]])
+        return np.asarray(np.array([[1, shear], [0, 1]]) @ rotation @ stretch * self.scale)
+
+
 class ScanConfig(Section):
     """Scan positions: a raster, or a list from a file."""
 
@@ -195,6 +234,9 @@ class ScanConfig(Section):
     rotation_deg: float = Field(0.0, description="rotation of the scan on the detector, degrees")
     affine: tuple[tuple[float, float], tuple[float, float]] = Field(
         ((1.0, 0.0), (0.0, 1.0)), description="matrix on (y, x), applied before the rotation"
+    )
+    affine_parts: AffineConfig | None = Field(
+        None, description="a second such matrix by named parts, between affine and the rotation"
     )
     jitter_px: Annotated[float, Field(ge=0)] = Field(
         0.0, description="std of random displacements of the start, px; against raster artefacts"
@@ -209,3 +251,9 @@ class ScanConfig(Section):
         if a * d - b * c == 0:
             raise ValueError(f"affine must be invertible, got {[[a, b], [c, d]]}")
         return self
+
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """[2, 2] on columns (y, x): all that acts before ``rotation_deg``."""
+        first = np.asarray(self.affine, np.float64)
+        return first if self.affine_parts is None else self.affine_parts.matrix @ first

@@ -140,7 +140,18 @@ def validate_config(model: type[Config], content: Mapping[str, Any]) -> Config:
 
 
 def load_config(model: type[Config], path: Path, overrides: Sequence[str] = ()) -> Config:
-    """Read, override and check a configuration file."""
+    """Read, override and check a configuration file.
+
+    Parameters
+    ----------
+    model : what it must hold, such as :class:`fastpty.config.ReconConfig`.
+    overrides : as ``--set`` takes them, ``optimise.batch_size=64``; they go before the file.
+
+    Raises
+    ------
+    DataError : the file cannot be read.
+    ConfigError : every finding, one a line, with the field, the value and the rule.
+    """
     return validate_config(model, apply_overrides(read_yaml(path), overrides))
 
 

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from fastpty.config.base import NonNegative, Positive, Section
-from fastpty.config.data import ArrayFile
+from fastpty.config.data import ArrayFile, FormatName
 from fastpty.optics import movable_aberrations
 
-__all__ = ["DetectorConfig", "ObjectConfig", "ProbeConfig", "StartConfig"]
+__all__ = ["DetectorConfig", "ObjectConfig", "ProbeConfig", "StartConfig", "VacuumConfig"]
 
 Count = Annotated[int, Field(ge=0)]
 Filling = Literal["vacuum", "mean", "edge"]
@@ -93,6 +93,31 @@ class ObjectConfig(Section):
         return self
 
 
+class VacuumConfig(ArrayFile):
+    """Patterns of the probe without a specimen: what the aperture lets through."""
+
+    path: str = Field(
+        description="file or folder in any format of data, or one pattern in HDF5, npy or npz"
+    )
+    dataset: str | None = Field(
+        None, description="path inside an HDF5, zarr, npz or mat file; null: the only candidate"
+    )
+    format: FormatName = Field(
+        "auto", description="as data.format; raw values are laid out as those of data"
+    )
+    of: Literal["recorded", "preprocessed"] = Field(
+        "recorded",
+        description="its detector: that of the data, so that preprocess acts on it too, or the "
+        "one that is fitted",
+    )
+    threshold: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.05, description="values below this share of the disc's level become zero"
+    )
+    recentre: bool = Field(
+        True, description="move its disc to index N//2, by fractions of a pixel too"
+    )
+
+
 class ProbeConfig(Section):
     """The illumination: incoherent modes that share one intensity."""
 
@@ -103,6 +128,10 @@ class ProbeConfig(Section):
     start: ArrayFile | None = Field(
         None,
         description="[Ny, Nx] or [M, Ny, Nx] complex, centre at N//2; null: from the beam section",
+    )
+    vacuum: VacuumConfig | None = Field(
+        None,
+        description="patterns without a specimen: the aperture's modulus; the phase is the beam's",
     )
     source_size: NonNegative = Field(
         0.0,
@@ -121,6 +150,12 @@ class ProbeConfig(Section):
     def _movable(cls, value: list[str]) -> list[str]:
         movable_aberrations(value)
         return value
+
+    @model_validator(mode="after")
+    def _one_start(self) -> ProbeConfig:
+        if self.start is not None and self.vacuum is not None:
+            raise ValueError("give either start or vacuum; found both")
+        return self
 
     @model_validator(mode="after")
     def _first_mode_leads(self) -> ProbeConfig:

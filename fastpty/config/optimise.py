@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from fastpty.config.base import Iteration, Section, refuse
+from fastpty.config.lsqml import LsqmlConfig
 from fastpty.config.optimisers import OptimiserName, option_faults, options_of
-from fastpty.config.pie import PROJECTING, EngineName, PieConfig, fields_of
+from fastpty.config.pie import PROJECTING, EngineName, PieConfig, PieSettings, fields_of
 from fastpty.config.schedule import ScheduleConfig
 from fastpty.config.search import SearchConfig
 
@@ -113,7 +114,7 @@ class OptimiseConfig(Section):
     """Gradient descent on every unknown, a PIE, or a search; patterns in shuffled batches."""
 
     engine: EngineName = Field(
-        "gradient", description="gradient, a ptychographical iterative engine, or search"
+        "gradient", description="gradient, a ptychographical iterative engine, lsqml or search"
     )
     iterations: Annotated[int, Field(ge=1)] = Field(100, description="passes over all patterns")
     batch_size: Annotated[int, Field(ge=1)] = Field(32, description="patterns per batch")
@@ -138,6 +139,7 @@ class OptimiseConfig(Section):
     search: SearchConfig = Field(
         default_factory=SearchConfig, description="of positions, by the engine search"
     )
+    lsqml: LsqmlConfig = Field(default_factory=LsqmlConfig, description="of the engine lsqml")
     amplitude: ParameterConfig = Field(
         default_factory=ParameterConfig, description="object amplitude"
     )
@@ -169,7 +171,7 @@ class OptimiseConfig(Section):
 
     @property
     def projects(self) -> bool:
-        """Whether the engine projects on the measured moduli, as the PIEs do."""
+        """Whether the engine projects on the measured moduli, as the PIEs do, or lsqml."""
         return self.engine in PROJECTING
 
     @property
@@ -181,10 +183,15 @@ class OptimiseConfig(Section):
         """Whether an unknown moves at any time."""
         if self.engine == "pie" and name == "probe":
             return False
-        steps = self.engine == "search" or not self.projects or self.pie.position_step > 0
+        steps = self.engine == "search" or not self.projects or self.steps.position_step > 0
         if name == "positions" and not steps:
             return False
         return self.parameter(name).lr > 0
+
+    @property
+    def steps(self) -> PieSettings:
+        """Of an engine that projects, by its own section."""
+        return self.lsqml.settings if self.engine == "lsqml" else self.pie.settings(self.engine)
 
     def options_for(self, name: str) -> dict[str, Any]:
         """The optimiser's options for an unknown: its own go before those for all."""
@@ -289,6 +296,11 @@ class OptimiseConfig(Section):
         elif self.positions.lr == 0:
             text = "keeps positions fixed, which engine = search is to move; give it another value"
             faults["positions", "lr"] = (text, 0.0)
+        if self.engine != "lsqml":
+            for name, field in LsqmlConfig.model_fields.items():
+                if (value := getattr(self.lsqml, name)) != field.default:
+                    text = f"has no meaning with engine: {self.engine}; remove it"
+                    faults["lsqml", name] = (text, value)
         refuse(faults)
         return self
 
@@ -310,8 +322,8 @@ class OptimiseConfig(Section):
             section = self.parameter(name)
             if not self.schedule_for(name).constant:
                 raise ValueError(
-                    f"{start} takes its steps from the section pie, so that a schedule (of {name}) "
-                    "has no meaning; remove it"
+                    f"{start} takes its steps from a section of its own, so that a schedule (of "
+                    f"{name}) has no meaning; remove it"
                 )
             if section.options:
                 raise ValueError(f"{start} has no optimiser; remove {name}.options")

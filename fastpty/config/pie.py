@@ -13,16 +13,17 @@ __all__ = [
     "PIE_ENGINES",
     "PROJECTING",
     "EngineName",
+    "Momentum",
     "PieConfig",
     "PieSettings",
+    "Step",
     "fields_of",
 ]
 
-EngineName = Literal["gradient", "pie", "epie", "rpie", "mpie", "search"]
+EngineName = Literal["gradient", "pie", "epie", "rpie", "mpie", "lsqml", "search"]
 PIE_ENGINES = ("pie", "epie", "rpie", "mpie")
-"""Engines that project on the measured moduli, and do no more."""
-PROJECTING = (*PIE_ENGINES, "search")
-"""All that project on the measured moduli; ``gradient`` is the other."""
+PROJECTING = (*PIE_ENGINES, "lsqml", "search")
+"""Engines that say what exit waves should be, and share that out; ``gradient`` is the other."""
 
 # 2 would reflect, beyond that every update makes the misfit larger.
 Step = Annotated[float, Field(gt=0, le=2)]

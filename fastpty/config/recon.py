@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from fastpty.config.base import Section
+from fastpty.config.base import Positive, Section
 from fastpty.config.convergence import ConvergenceConfig
 from fastpty.config.data import BeamConfig, CalibrationConfig, DataConfig, ScanConfig
 from fastpty.config.model import DetectorConfig, ObjectConfig, ProbeConfig, StartConfig
@@ -58,6 +58,11 @@ class ReconConfig(Section):
     )
     seed: int = Field(0, description="of the shuffling; the same seed repeats the same run")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda if there is one")
+    memory: Literal["auto"] | Positive = Field(
+        "auto",
+        description="of the device that a run may take, GiB (2^30 bytes); auto: what is free, less "
+        "a reserve",
+    )
 
     @property
     def stages(self) -> list[Stage]:
@@ -91,6 +96,11 @@ class ReconConfig(Section):
         for name in ("beam", "calibration", "truth"):
             if getattr(self, name) is not None:
                 raise ValueError(f"{name} has no meaning with units: pixel; remove it")
+        if self.probe.vacuum is not None:
+            raise ValueError(
+                "probe.vacuum has no meaning with units: pixel (there is no beam section, whose "
+                "aberrations are the phase); use probe.start"
+            )
         taken = self.start is not None and "probe" in self.start.take
         if self.probe.start is None and not taken:
             raise ValueError(
@@ -154,16 +164,25 @@ class ReconConfig(Section):
                     "object.modes are one and the same; search with object.modes = 1, and begin "
                     "another run at the positions it found (start.take: [positions, probe])"
                 )
-            gaussian = stage.loss.gaussian
-            if gaussian is None or gaussian.power != 0.5:
+            gaussian, poisson = stage.loss.gaussian, stage.loss.poisson
+            fits = "amplitudes"
+            if stage.optimise.engine == "lsqml" and gaussian is None and poisson is not None:
+                fits = "counts"
+                if poisson.power != 1:
+                    raise ValueError(
+                        f"{start} fits counts, whose misfit is {stage.field}loss.poisson with "
+                        "power: 1; use that, or engine: gradient"
+                    )
+            elif gaussian is None or gaussian.power != 0.5:
                 raise ValueError(
                     f"{start} fits amplitudes, whose misfit is {stage.field}loss.gaussian with "
                     "power: 0.5; switch that on, or use engine: gradient"
                 )
             for name in type(stage.loss).model_fields:
-                if name != "gaussian" and getattr(stage.loss, name) is not None:
+                used = "poisson" if fits == "counts" else "gaussian"
+                if name != used and getattr(stage.loss, name) is not None:
                     raise ValueError(
-                        f"{stage.field}loss.{name} would do nothing: {start} fits amplitudes; "
+                        f"{stage.field}loss.{name} would do nothing: {start} fits {fits}; "
                         "switch it off, or use engine: gradient"
                     )
         return self

@@ -97,6 +97,9 @@ class OutputConfig(Section):
     report: bool = Field(
         False, description="write report.html, one page with everything (needs matplotlib)"
     )
+    progress: bool = Field(
+        True, description="leave progress.json and .h5 for `fastpty watch` while the run lasts"
+    )
     virtual: VirtualConfig = Field(
         default_factory=VirtualConfig, description="virtual detectors, drawn beside the phase"
     )

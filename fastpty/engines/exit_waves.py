@@ -23,20 +23,17 @@ denominator: where windows overlap this is an average.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
+from fastpty.engines.slice_waves import FLOOR, Products, SliceWaves, denominator, largest, power_of
 from fastpty.forward import illumination
 from fastpty.model import Model
-from fastpty.ops import fresnel_propagate, probe_shift, slice_transmit
+from fastpty.ops import NativeWaves, probe_shift, products_are_native, slice_transmit
 
-__all__ = ["ExitWaves", "Rule", "amplitude_ratio", "denominator"]
-
-# Added to intensities, as in the loss: 1 is the brightest pixel of the mean pattern.
-FLOOR = 1e-10
+__all__ = ["FLOOR", "ExitWaves", "Products", "Rule", "amplitude_ratio"]
 
 
 @dataclass(frozen=True)
@@ -59,18 +56,8 @@ class Rule:
         """
         if not self.weighted:
             return product * (self.step / denominator(power, self.share))
-        largest = _largest(power)
-        return product * (self.step * (power / largest).sqrt() / (power + self.share * largest))
-
-
-def denominator(power: torch.Tensor, share: float) -> torch.Tensor:
-    """``(1 - c) q + c max(q)`` of q [..., Ny, Nx], the maximum over the last two axes."""
-    return (1 - share) * power + share * _largest(power)
-
-
-def _largest(power: torch.Tensor) -> torch.Tensor:
-    """At least the smallest normal number: nothing follows from a wave that is zero."""
-    return power.amax(dim=(-2, -1), keepdim=True).clamp_(min=torch.finfo(power.dtype).tiny)
+        most = largest(power)
+        return product * (self.step * (power / most).sqrt() / (power + self.share * most))
 
 
 def amplitude_ratio(
@@ -82,17 +69,9 @@ def amplitude_ratio(
     return ratio if mask is None else torch.where(mask, ratio, 1.0)
 
 
-@dataclass(frozen=True)
-class _Slice:
-    """Incident waves [B, M(, No), Ny, Nx], the object [No, Y, X], their product, with its graph."""
-
-    incident: torch.Tensor
-    obj: torch.Tensor
-    exit: torch.Tensor
-
-
 class ExitWaves:
-    """The waves of a batch, kept slice by slice for the way back.
+    """The waves of a batch. What stays on the CPU, and has a native kernel, runs on that; else
+    they are kept slice by slice for the way back.
 
     Parameters
     ----------
@@ -106,74 +85,166 @@ class ExitWaves:
         self, model: Model, obj: torch.Tensor, index: torch.Tensor, corner: torch.Tensor
     ) -> None:
         self._model = model
+        self._obj = obj
         self._corner = corner
-        slices = obj.shape[1]
-        if model.thickness is not None:
-            self._gaps: Sequence[torch.Tensor] = (
-                model.thickness.detach().reshape(-1).expand(slices - 1).unbind()
-            )
+        self._shift = model.shift.detach()[index]
+        self._occupancy = None if model.occupancy is None else model.occupancy.detach()
         tilt = None if model.tilt is None else model.tilt.detach()
         self._tilt = tilt if tilt is None or len(tilt) == 1 else tilt[index]
-        with torch.enable_grad():
-            self._probe = model.probe.detach().requires_grad_()
-            modes = illumination(self._probe, model.source)
-            self._incident = probe_shift(modes, model.shift.detach()[index])
-        self._slices: list[_Slice] = []
-        wave = self._incident.detach()
-        for z in range(slices):
-            with torch.enable_grad():
-                parts = (wave.requires_grad_(), obj[:, z].detach().requires_grad_())
-                found = slice_transmit(*parts, corner)
-            self._slices.append(_Slice(*parts, found))
-            wave = found.detach()
-            if z < slices - 1:
-                wave = self._propagated(wave, z)
-        self._spectrum = torch.fft.fft2(wave, norm="ortho")
-        occupancy = model.occupancy
-        self._weight = None if occupancy is None else occupancy.detach()[:, None, None]
+        self._probe = model.probe.detach()
+        self._modes = illumination(self._probe, model.source)
+        self._native: NativeWaves | None = None
+        if products_are_native(self._modes):
+            self._native = NativeWaves(
+                self._modes,
+                obj,
+                corner,
+                self._shift,
+                0.0 if model.thickness is None else model.thickness.detach(),
+                self._tilt,
+                self._occupancy,
+                wavelength=model.wavelength or 1.0,
+                pixel_size=model.pixel_size or 1.0,
+                model=model.propagator,
+            )
+        self._chain: SliceWaves | None = None
+
+    @property
+    def chain(self) -> SliceWaves:
+        """The waves slice by slice, made when they are first asked for."""
+        if self._chain is None:
+            self._chain = SliceWaves(
+                self._model, self._obj, self._modes, self._corner, self._shift, self._tilt
+            )
+        return self._chain
 
     def intensity(self) -> torch.Tensor:
         """[B, Ny, Nx] at the detector, corner order."""
-        spectrum = self._spectrum
-        power = spectrum.real.square() + spectrum.imag.square()
-        found: torch.Tensor = self._weighted(power).sum((1, 2))
-        return found
+        return self.chain.intensity() if self._native is None else self._native.intensity
 
-    def change(self, ratio: torch.Tensor) -> torch.Tensor:
-        """[B, M, No, Ny, Nx] from the exit waves to those whose moduli at the detector are
-        ``ratio`` [B, Ny, Nx] times theirs."""
-        after: torch.Tensor = torch.fft.ifft2(
-            self._spectrum * (ratio - 1)[:, None, None], norm="ortho"
+    def products(
+        self,
+        ratio: torch.Tensor,
+        *,
+        rule: tuple[float, float] | None = None,
+        apart: bool = False,
+        asked: bool = False,
+    ) -> Products:
+        """For waves whose moduli at the detector are to become ``ratio`` [B, Ny, Nx] times theirs.
+
+        Parameters
+        ----------
+        rule : step b and share c of the way back from slice to slice; None: by the adjoint.
+        apart, asked : whether ``product`` and ``entrance``, and whether ``asked`` is wanted.
+        """
+        if self._native is None:
+            return self.chain.products(ratio, rule)
+        found = self._native.products(ratio, rule=rule, apart=apart, asked=asked)
+        return Products(
+            found.obj, found.power, found.probe, found.product, found.entrance, found.asked
         )
-        return after
 
     def updates(
-        self, change: torch.Tensor, rule_object: Rule, rule_wave: Rule
+        self,
+        ratio: torch.Tensor,
+        rule_object: Rule,
+        rule_wave: Rule,
+        add: Callable[[torch.Tensor], torch.Tensor],
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What a change of the exit waves asks for; nothing is moved yet.
+        """Of the PIEs, for waves as in :meth:`products`; nothing is moved yet.
+
+        Parameters
+        ----------
+        add : sums over positions, of those here, to the sums over all positions of the batch.
 
         Returns
         -------
         object : [No, Nz, Y, X].
         probe : [M, Ny, Nx].
         """
-        objects = []
-        for z in reversed(range(len(self._slices))):
-            part = self._slices[z]
-            weighted = self._weighted(change)
-            product, back = torch.autograd.grad(
-                part.exit, (part.obj, part.incident), weighted, retain_graph=True
-            )
-            objects.append(rule_object(product, self._illuminated(part)))
-            power = self._transmitted(part)
-            if z == 0:
-                break
-            # Each wave is one of its own here: their sums are taken in the probe alone.
-            change = self._propagated(rule_wave(back, power), z - 1, backwards=True)
-        power = power.sum(2)
-        update = rule_wave(back, power.sum((0, 1)))
-        probe = torch.autograd.grad(self._incident, self._probe, update)[0]
-        return torch.stack(objects[::-1], dim=1), probe
+        whole = rule_wave.share == 1  # a denominator that is one number can wait for the sum
+        found = self.products(ratio, rule=(rule_wave.step, rule_wave.share), asked=not whole)
+        of_object = rule_object(add(found.obj), add(self.illuminated(found.power)))
+        power = add(self.transmitted())
+        if whole or found.asked is None:
+            return of_object, self.of_probe(rule_wave(add(found.probe), power))
+        return of_object, self.of_probe(add(self.shifted_back(rule_wave(found.asked, power))))
+
+    def illuminated(self, power: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
+        """[No, Nz, Y, X] sum_j w a_j power, where the windows lie, of power [B, No, Nz, Ny, Nx];
+        a factor [B, Nz] a_j of each position."""
+        if self._occupancy is not None:
+            power = power * self._occupancy[:, None, None, None]
+        if self._corner.device.type == "cpu":
+            lit = power.new_zeros(self._obj.shape)
+            for j, place in enumerate(self._places()):
+                part = lit[:, :, place[0], place[1]]
+                if weight is None:
+                    part += power[j]
+                else:
+                    part.addcmul_(power[j], weight[j, :, None, None])
+            return lit
+        if weight is not None:
+            power = power * weight[:, None, :, None, None]
+        one = power.new_ones(len(power), 1, *power.shape[-2:], dtype=torch.complex64)
+        parts = []
+        for z in range(power.shape[2]):
+            with torch.enable_grad():
+                plane = torch.zeros_like(self._obj[:, z]).requires_grad_()
+                spread = slice_transmit(one, plane, self._corner)
+            part = power[:, None, :, z].to(torch.complex64)
+            parts.append(torch.autograd.grad(spread, plane, part)[0].real)
+        return torch.stack(parts, dim=1)
+
+    def transmitted(self) -> torch.Tensor:
+        """[Ny, Nx] sum_jn w |O_0|^2 in the windows."""
+        power = self.weighted(power_of(self.first_slice)).sum(0)
+        if self._corner.device.type == "cpu":
+            total = power.new_zeros(self._probe.shape[-2:])
+            for place in self._places():
+                total += power[place]
+            return total
+        return self.windows(power[None].to(torch.complex64)).real.sum((0, 1))
+
+    def _places(self) -> list[tuple[slice, slice]]:
+        """Of the windows in the object; on a device the host would have to wait for them."""
+        ny, nx = self._probe.shape[-2:]
+        return [(slice(y, y + ny), slice(x, x + nx)) for y, x in self._corner.tolist()]
+
+    @property
+    def first_slice(self) -> torch.Tensor:
+        """[No, Y, X]."""
+        return self._obj[:, 0]
+
+    def weighted(self, values: torch.Tensor) -> torch.Tensor:
+        """Values [..., No, Y, X] times the weights of the object modes."""
+        occupancy = self._occupancy
+        return values if occupancy is None else values * occupancy[:, None, None]
+
+    def windows(self, plane: torch.Tensor) -> torch.Tensor:
+        """[B, No, Ny, Nx] of complex values [No, Y, X]."""
+        one = plane.new_ones(len(self._corner), 1, *self._probe.shape[-2:])
+        return slice_transmit(one, plane, self._corner)[:, 0]
+
+    def lit_by(self, probe: torch.Tensor) -> torch.Tensor:
+        """[B, K M, Ny, Nx] the modes of a probe [M, Ny, Nx] at each position."""
+        return probe_shift(illumination(probe, self._model.source), self._shift)
+
+    def shifted_back(self, waves: torch.Tensor) -> torch.Tensor:
+        """[K M, Ny, Nx] sum_j S_j^-1 of waves [B, K M, Ny, Nx]."""
+        with torch.enable_grad():
+            modes = self._modes.detach().requires_grad_()
+            shifted = probe_shift(modes, self._shift)
+        return torch.autograd.grad(shifted, modes, waves)[0]
+
+    def of_probe(self, modes: torch.Tensor) -> torch.Tensor:
+        """[M, Ny, Nx] what modes [K M, Ny, Nx] of a finite source ask of the probe."""
+        if self._model.source is None:
+            return modes
+        with torch.enable_grad():
+            probe = self._probe.detach().requires_grad_()
+            lit = illumination(probe, self._model.source)
+        return torch.autograd.grad(lit, probe, modes)[0]
 
     def position_steps(
         self, intensity: torch.Tensor, measured: torch.Tensor, mask: torch.Tensor | None
@@ -191,7 +262,7 @@ class ExitWaves:
         """
         amplitude = (intensity + FLOOR).sqrt()
         missing = measured.sqrt() - amplitude
-        y, x = (self._slope(axis, amplitude) for axis in (-2, -1))
+        y, x = (self.chain.slope(axis, amplitude) for axis in (-2, -1))
         if mask is not None:
             y, x = y * mask, x * mask
         ask_y, ask_x = _overlap(y, missing), _overlap(x, missing)
@@ -200,51 +271,6 @@ class ExitWaves:
         size = (yy * xx - yx * yx).clamp(min=1e-6 * (yy * xx).clamp(min=1e-30))
         steps = [xx * ask_y - yx * ask_x, yy * ask_x - yx * ask_y]
         return torch.stack(steps, dim=1) / size[:, None]
-
-    def _slope(self, axis: int, amplitude: torch.Tensor) -> torch.Tensor:
-        """[B, Ny, Nx] of the amplitudes at the detector in the shift along an axis."""
-        wave = self._incident.detach()
-        frequency = torch.fft.fftfreq(wave.shape[axis], device=wave.device)
-        factor = -2j * math.pi * (frequency[:, None] if axis == -2 else frequency)
-        wave = torch.fft.ifft2(torch.fft.fft2(wave) * factor)
-        for z, part in enumerate(self._slices):
-            wave = slice_transmit(wave, part.obj.detach(), self._corner)
-            if z < len(self._slices) - 1:
-                wave = self._propagated(wave, z)
-        along = torch.fft.fft2(wave, norm="ortho") * self._spectrum.conj()
-        slope: torch.Tensor = self._weighted(along.real).sum((1, 2)) / amplitude
-        return slope
-
-    def _weighted(self, waves: torch.Tensor) -> torch.Tensor:
-        return waves if self._weight is None else waves * self._weight
-
-    def _illuminated(self, part: _Slice) -> torch.Tensor:
-        """[No, Y, X] sum of w |psi|^2 over positions and modes, where their windows lie."""
-        wave = part.incident.detach()
-        if wave.ndim == 4:
-            wave = wave[:, :, None].expand(part.exit.shape)
-        found = torch.autograd.grad(
-            part.exit, part.obj, self._weighted(wave).contiguous(), retain_graph=True
-        )
-        return found[0].real
-
-    def _transmitted(self, part: _Slice) -> torch.Tensor:
-        """[B, 1, No, Ny, Nx] w |O|^2 in the windows."""
-        power = self._weighted(part.obj.detach().abs().square()).to(part.obj.dtype)
-        one = part.incident.detach().new_ones(len(part.incident), 1, *part.incident.shape[-2:])
-        return slice_transmit(one, power, self._corner).real
-
-    def _propagated(self, wave: torch.Tensor, gap: int, backwards: bool = False) -> torch.Tensor:
-        """Over the distance behind slice ``gap``; backwards by conj(H), the adjoint."""
-        distance = self._gaps[gap]
-        return fresnel_propagate(
-            wave,
-            -distance if backwards else distance,
-            self._tilt,
-            wavelength=self._model.wavelength or 1.0,
-            pixel_size=self._model.pixel_size or 1.0,
-            model=self._model.propagator,
-        )
 
 
 def _overlap(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -32,6 +32,8 @@ class GradientEngine(Engine):
     an iteration waits for the device, and small batches run as CUDA graphs.
     """
 
+    shares = True
+
     def _set_up(self, stage: Stage) -> None:
         super()._set_up(stage)
         model = self.model
@@ -41,6 +43,7 @@ class GradientEngine(Engine):
         points = 1 if model.source is None else len(model.source[1])
         pays = (
             self._parts.largest is None
+            and self.patterns.share.processes.alone
             and can_be_recorded(self._config.optimiser.name)
             and runs_fused(model)
             and graphs.pays(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 
 import torch
@@ -40,6 +39,10 @@ class Parts:
         parts: tuple[torch.Tensor, ...] = index.split(self.largest or len(index))
         return parts
 
+    def at_most(self, largest: int | None) -> None:
+        """Parts of that size, if they are not smaller already."""
+        self.largest = min((n for n in (largest, self.largest) if n is not None), default=None)
+
     def halve(self, size: int, batch: int, batches: int) -> bool:
         """After memory ran out in a batch of ``size`` patterns: smaller parts from now on.
 
@@ -75,7 +78,6 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def free_memory() -> None:
     """Give back what is kept for later, on the host and on all devices."""
-    gc.collect()
     free_idle_waves()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()

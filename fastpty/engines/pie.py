@@ -18,22 +18,25 @@ import numpy as np
 import torch
 
 from fastpty.config.loss import LossConfig
+from fastpty.config.optimise import OptimiseConfig
 from fastpty.config.pie import PieSettings
 from fastpty.config.plan import Stage
 from fastpty.engines.engine import Engine, IterationReport
 from fastpty.engines.exit_waves import ExitWaves, Rule, amplitude_ratio
 from fastpty.engines.parts import Parts
 from fastpty.engines.passes import Passes, Turn, sums
-from fastpty.loss import total_loss
+from fastpty.forward import wave_memory
+from fastpty.loss import Whole, total_loss
 from fastpty.measurements import Patterns
 from fastpty.model import Model
+from fastpty.ops import products_are_native
 
-__all__ = ["PieEngine", "pie_state_copies", "pie_wave_memory"]
+__all__ = ["OBJECT", "PieEngine", "PiePasses", "pie_state_copies", "pie_wave_memory"]
 
 # px. Beyond it the waves are no longer linear in the shift.
 LONGEST_STEP = 1.0
 
-_OBJECT = ("amplitude", "phase")
+OBJECT = ("amplitude", "phase")
 
 
 class PieEngine(Engine):
@@ -44,16 +47,17 @@ class PieEngine(Engine):
     ``phi' = phi + arg(O' exp(-i phi))``, so that it needs no unwrapping.
     """
 
-    _passes: _PiePasses
+    shares = True
+    _passes: PiePasses
 
     def _set_up(self, stage: Stage) -> None:
-        self._settings = stage.optimise.pie.settings(stage.optimise.engine)
+        self._settings = stage.optimise.steps
         self._velocity: dict[str, torch.Tensor] = {}
         super()._set_up(stage)
 
     def _make_passes(self, loss: LossConfig) -> Passes:
         config = self._config
-        return _PiePasses(
+        return PiePasses(
             self.model,
             self.patterns,
             loss,
@@ -116,7 +120,7 @@ class PieEngine(Engine):
             self._velocity.update(state["velocity"])
 
 
-class _PiePasses(Passes):
+class PiePasses(Passes):
     """Passes in which each batch is an update.
 
     Parameters
@@ -160,29 +164,59 @@ class _PiePasses(Passes):
     def _watched(self, transmission: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"object": transmission, "probe": self.model.probe, "positions": self.model.shift}
 
-    def step(self, turn: Turn, index: torch.Tensor, recorded: torch.Tensor) -> torch.Tensor:
-        """Of a batch: sums of what it can see, total and terms of the loss, before its update."""
+    def step(
+        self,
+        turn: Turn,
+        index: torch.Tensor,
+        recorded: torch.Tensor,
+        whole: Whole | None = None,
+    ) -> torch.Tensor:
+        """Of a batch: total and terms of the loss, before its update, and before them, unless the
+        pass asks at once whether they are finite, sums of what it can see."""
         model = self.model
+        batch = index if whole is None else whole.index
+        first, obj = self._field(model.corner[batch])
         corner = model.corner[index]
-        first, obj = self._field(corner)
-        values = sums(self._watched(obj).values())
+        row = [] if self._asks else [sums(self._watched(obj).values())]
         measured = self.patterns.scaled(recorded)
         waves = ExitWaves(model, obj, index, corner - first)
         intensity = waves.intensity()
-        loss, terms = total_loss(self._loss, model, index, intensity, measured, self.patterns.mask)
-        self._terms = list(terms)
-        change = waves.change(amplitude_ratio(intensity, measured, self.patterns.mask))
-        of_object, of_probe = waves.updates(change, self._rule_object, self._rule_wave)
-        if any(name in turn.free for name in _OBJECT):
+        mask = self.patterns.mask
+        loss, terms = total_loss(self._loss, model, index, intensity, measured, mask, whole)
+        row.append(self._known_losses(loss, terms))
+        of_object, of_probe = self._updates(waves, intensity, measured, turn.free)
+        if of_object is not None:
             obj += of_object
-        if "probe" in turn.free:
+        if of_probe is not None:
             model.probe += of_probe
         if "positions" in turn.free:
-            step = waves.position_steps(intensity, measured, self.patterns.mask)
+            step = waves.position_steps(intensity, measured, mask)
             step = (self._settings.position_step * step).clamp_(-LONGEST_STEP, LONGEST_STEP)
-            model.shift[index] += step
-        self._move_on(len(index), turn.free)
-        return torch.cat([values, torch.stack([loss, *terms.values()])])
+            if whole is None:
+                model.shift[index] += step
+            else:
+                steps = torch.zeros_like(model.shift)
+                steps[index] = step
+                model.shift[batch] += self._processes.add(steps[batch])
+        self._move_on(len(batch), turn.free)
+        return torch.cat(row)
+
+    def _updates(
+        self,
+        waves: ExitWaves,
+        intensity: torch.Tensor,
+        measured: torch.Tensor,
+        free: tuple[str, ...],
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """(of the object [No, Nz, Y, X], of the probe [M, Ny, Nx]); None where it is fixed."""
+        ratio = amplitude_ratio(intensity, measured, self.patterns.mask)
+        of_object, of_probe = waves.updates(
+            ratio, self._rule_object, self._rule_wave, self._processes.add
+        )
+        return (
+            of_object if any(name in free for name in OBJECT) else None,
+            of_probe if "probe" in free else None,
+        )
 
     def _field(self, corner: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(its first pixel, the part of the object that a batch can see).
@@ -214,7 +248,7 @@ class _PiePasses(Passes):
             "probe": self._settings.probe_momentum,
         }
         for name, tensor in self._carried().items():
-            moving = name in free or (name == "object" and any(n in free for n in _OBJECT))
+            moving = name in free or (name == "object" and any(n in free for n in OBJECT))
             if not moving:
                 continue
             velocity = self._velocity.setdefault(name, torch.zeros_like(tensor))
@@ -223,16 +257,22 @@ class _PiePasses(Passes):
             self._anchors[name].copy_(tensor)
 
 
-def pie_state_copies(engine: str) -> int:
+def pie_state_copies(optimise: OptimiseConfig) -> int:
     """How many times the memory of the unknowns the engine needs for itself: the complex object,
     and for momentum where it was and its velocity."""
-    return 3 if engine == "mpie" else 1
+    return 3 if optimise.steps.momentum_every else 1
 
 
 def pie_wave_memory(model: Model, batch: int) -> int:
     """Bytes of the waves of a batch, estimated."""
     object_modes, slices = model.phase.shape[:2]
     points = 1 if model.source is None else len(model.source[1])
+    waves = batch * points * model.probe.nbytes
+    if products_are_native(model.probe):
+        # What each position's windows are to change by, how they are lit, and work on either; and
+        # waves at the entrance.
+        windows = 7 * batch * object_modes * slices * model.probe[0].numel() * 4
+        return wave_memory(model, batch) + windows + 4 * waves
     # Incident and exit wave of each slice; on the way back the change, its product with the
     # object, what is propagated of it, and the transforms' work space.
-    return (2 * slices + 6) * batch * object_modes * points * model.probe.nbytes
+    return (2 * slices + 6) * object_modes * waves

@@ -78,6 +78,8 @@ _OBJECT = ("amplitude", "phase")
 class SearchEngine(PieEngine):
     """Positions by trials; object and probe by rPIE on the way."""
 
+    shares = False
+
     def _set_up(self, stage: Stage) -> None:
         self._search = stage.optimise.search
         self._iterations = stage.iterations

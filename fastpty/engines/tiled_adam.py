@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from fastpty.config.optimise import OptimiseConfig
 from fastpty.config.solve import LossConfig
+from fastpty.engines.reduction import touched_tiles
 from fastpty.loss import object_reach
 from fastpty.model import Model
 from fastpty.ops.adam_step import (
-    TILE,
     AdamTiles,
     adam_catch_up,
     adam_settle,
@@ -153,15 +153,10 @@ def touched_share(
     steps : which positions each of them takes.
     canvas : (Y, X) px.
     """
-    first = np.maximum(corner - tiling.reach, 0) // TILE
-    last = np.minimum(corner + tiling.window + tiling.reach, canvas) - 1
-    behind = last // TILE + 1
-    shares = []
-    for positions in steps:
-        touched = np.zeros([-(-side // TILE) for side in canvas], np.bool_)
-        for begin, end in zip(first[positions], behind[positions], strict=True):
-            touched[begin[0] : end[0], begin[1] : end[1]] = True
-        shares.append(touched.mean())
+    shares = [
+        touched_tiles(corner[positions], tiling.window, tiling.reach, canvas).mean()
+        for positions in steps
+    ]
     return float(np.mean(shares))
 
 

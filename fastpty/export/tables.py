@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fastpty.atomic import atomic_path
 
-__all__ = ["Quantity", "csv_text", "write_tables", "write_texts"]
+__all__ = ["Quantity", "csv_text", "latex_text", "write_tables", "write_texts"]
 
 _SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {"\\": r"\textbackslash{}", "Å": r"\AA{}"}
 
@@ -69,15 +69,29 @@ def _missing(value: float | None) -> bool:
 
 
 def _latex(rows: Sequence[Quantity]) -> str:
-    lines = [f"{_escaped(row.name)} & {_number(row)} \\\\" for row in rows]
-    head = r"quantity & value \\"
+    lines = []
+    for row in rows:
+        value = _cell(row.value)
+        known = row.unit and not _missing(row.value)
+        lines.append(f"{_escaped(row.name)} & {value}" + (f"~{_escaped(row.unit)}" * bool(known)))
+    return _tabular("lr", "quantity & value", lines)
+
+
+def latex_text(head: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
+    """A LaTeX tabular that needs no package: numbers with four digits, a dash where there is none,
+    anything else as text."""
+    cells = [" & ".join(_cell(value) for value in line) for line in lines]
+    return _tabular("l" + "r" * (len(head) - 1), " & ".join(map(_escaped, head)), cells)
+
+
+def _tabular(columns: str, head: str, lines: Sequence[str]) -> str:
     return "\n".join(
         [
-            r"\begin{tabular}{lr}",
+            rf"\begin{{tabular}}{{{columns}}}",
             r"\hline",
-            head,
+            rf"{head} \\",
             r"\hline",
-            *lines,
+            *[rf"{line} \\" for line in lines],
             r"\hline",
             r"\end{tabular}",
             "",
@@ -85,12 +99,13 @@ def _latex(rows: Sequence[Quantity]) -> str:
     )
 
 
-def _number(row: Quantity) -> str:
-    if row.value is None or _missing(row.value):
+def _cell(value: object) -> str:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "--"
-    digits, _, exponent = f"{row.value:.4g}".partition("e")
-    text = f"${digits}" + (rf" \times 10^{{{int(exponent)}}}" if exponent else "") + "$"
-    return f"{text}~{_escaped(row.unit)}" if row.unit else text
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return _escaped(str(value))
+    digits, _, exponent = f"{value:.4g}".partition("e")
+    return f"${digits}" + (rf" \times 10^{{{int(exponent)}}}" if exponent else "") + "$"
 
 
 def _escaped(text: str) -> str:

@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fastpty.atomic import atomic_path
 from fastpty.errors import FastptyError, OutputError
 from fastpty.results import Results
@@ -23,7 +25,17 @@ from fastpty.virtual import VirtualImages
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FiguresUnavailableError", "require_matplotlib", "save_figures", "write_figure"]
+__all__ = [
+    "OF_HISTORY",
+    "FiguresUnavailableError",
+    "figure_names",
+    "require_matplotlib",
+    "save_figures",
+    "write_figure",
+]
+
+OF_HISTORY = frozenset({"loss.png", "changes.png", "unknowns.png", "thickness.png"})
+"""Figures of the history alone, of which every iteration makes others."""
 
 _log = logging.getLogger(__name__)
 
@@ -51,12 +63,14 @@ def save_figures(
     *,
     virtual: VirtualImages | None = None,
     dpi: int = 200,
+    wanted: Callable[[str], bool] = lambda name: True,
 ) -> list[Path]:
     """Draw every figure that applies and write it to ``folder``, which is made if missing.
 
     ``loss.png``, ``changes.png``, ``forward_iter0000.png`` (one for each snapshot),
     ``probe_modes.png``, ``positions.png``, ``phase_sum.png``, ``phase_slices.png``,
-    ``unknowns.png``, ``tilt.png``, ``virtual.png``. All figures are drawn before the first appears
+    ``depth_sections.png``, ``fourier.png``, ``unknowns.png``, ``thickness.png``, ``tilt.png``,
+    ``virtual.png``. All figures are drawn before the first appears
     under its name, so that an error in one of them leaves the folder's files as they were. Figures
     that do not apply are left out, and the log says why.
 
@@ -66,6 +80,7 @@ def save_figures(
     virtual : images of virtual detectors; without them, or without a raster, no ``virtual.png``.
     folder : where to write.
     dpi : pixels per inch; the figures are up to 7 inches wide.
+    wanted : whether to draw the figure of a name, all of them by default.
 
     Returns
     -------
@@ -77,7 +92,19 @@ def save_figures(
     OutputError : the folder cannot be written.
     """
     require_matplotlib()
-    return _write(Path(folder), _applicable(results, virtual), dpi)
+    figures = _applicable(results, virtual)
+    return _write(Path(folder), {name: figures[name] for name in figures if wanted(name)}, dpi)
+
+
+def figure_names(results: Results) -> list[str]:
+    """Of the figures that :func:`save_figures` draws without virtual detectors.
+
+    Raises
+    ------
+    FiguresUnavailableError : matplotlib is missing.
+    """
+    require_matplotlib()
+    return list(_applicable(results, None))
 
 
 def write_figure(
@@ -117,12 +144,16 @@ def _write(target: Path, figures: dict[str, Callable[[], Figure]], dpi: int) -> 
 def _applicable(results: Results, virtual: VirtualImages | None) -> dict[str, Callable[[], Figure]]:
     """File name -> how to draw it, without the figures that would say nothing."""
     from fastpty.figures.changes import draw_changes
+    from fastpty.figures.crop import scanned_area
+    from fastpty.figures.depth_sections import draw_depth_sections
     from fastpty.figures.forward import draw_forward
+    from fastpty.figures.fourier import SMALLEST, draw_fourier
     from fastpty.figures.loss import draw_loss
     from fastpty.figures.object_phase import draw_phase_sum, draw_slices
     from fastpty.figures.positions import draw_positions
     from fastpty.figures.probe_modes import draw_probe_modes
-    from fastpty.figures.unknowns import draw_tilt, draw_unknowns
+    from fastpty.figures.thickness import draw_thickness
+    from fastpty.figures.unknowns import UNKNOWNS, draw_tilt, draw_unknowns
     from fastpty.figures.virtual import draw_virtual
 
     figures: dict[str, Callable[[], Figure]] = {}
@@ -149,8 +180,14 @@ def _applicable(results: Results, virtual: VirtualImages | None) -> dict[str, Ca
     ):
         figures[name] = partial(always, results)
     add("phase_slices.png", draw_slices, slices > 1, "with one slice it would repeat phase_sum.png")
-    fixed = "tilt, thickness and the like were fixed"
-    add("unknowns.png", draw_unknowns, history.unknowns, fixed)
+    add("depth_sections.png", draw_depth_sections, slices > 1, "there is one slice")
+    area = scanned_area(results)
+    wide = min(part.stop - part.start for part in area) >= SMALLEST
+    finite = wide and np.isfinite(results.phase[:, :, area[0], area[1]]).all()
+    add("fourier.png", draw_fourier, finite, "the scanned area is small, or its phase not finite")
+    free = set(history.unknowns)
+    add("unknowns.png", draw_unknowns, free & set(UNKNOWNS), "tilt, occupancy and so on were fixed")
+    add("thickness.png", draw_thickness, "thickness" in free, "the thickness was fixed")
     mapped = len(results.tilt) > 1 and results.scan_shape is not None
     add("tilt.png", draw_tilt, mapped, "a raster with a tilt for each position has one")
     if virtual is not None and results.scan_shape is not None:

@@ -26,7 +26,7 @@ def draw_changes(results: Results) -> Figure:
     changes = results.history.change
     if not changes:
         raise ValueError("the history does not say how far unknowns moved")
-    figure = new_figure(COLUMN, 2.5)
+    figure = new_figure(COLUMN, 2.9)
     axes = figure.subplots()
     for name, values in changes.items():
         moved = np.array(values, dtype=np.float64)
@@ -36,7 +36,8 @@ def draw_changes(results: Results) -> Figure:
             plot_per_iteration(axes, moved, label=label, width=1.0)
     axes.set_yscale("log")
     axes.set_ylabel("change in an iteration")
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(ncols=2)
+    handles, labels = axes.get_legend_handles_labels()
+    if labels:  # below, where it covers no curve
+        figure.legend(handles, labels, loc="outside lower center", ncols=3)
     mark_stages(figure.axes, results)
     return figure

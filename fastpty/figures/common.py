@@ -302,13 +302,16 @@ def complex_to_rgb(
     return np.where(finite[..., None], rgb, 1.0)
 
 
-def add_colour_wheel(axes: Axes, pixels: int = 256) -> None:
+def add_colour_wheel(axes: Axes, pixels: int = 256, *, labels: bool = True) -> None:
     """The key to :func:`complex_to_rgb`: phase around, amplitude outwards."""
     side = np.linspace(-1, 1, pixels)
     disc = side[None, :] + 1j * side[:, None]
     rgb = complex_to_rgb(disc, largest=1.0)
     alpha = np.clip((1 - np.abs(disc)) * pixels / 2 + 0.5, 0, 1)
     axes.imshow(np.dstack([rgb, alpha]), extent=(-1, 1, -1, 1), origin="lower")
+    axes.set_axis_off()
+    if not labels:
+        return
     for angle, text in ((0, "0"), (90, "π/2"), (180, "π"), (270, "−π/2")):
         y, x = 1.08 * math.sin(math.radians(angle)), 1.08 * math.cos(math.radians(angle))
         axes.text(
@@ -319,4 +322,3 @@ def add_colour_wheel(axes: Axes, pixels: int = 256) -> None:
             va={90: "bottom", 270: "top"}.get(angle, "center"),
             fontsize=7,
         )
-    axes.set_axis_off()

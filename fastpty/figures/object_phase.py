@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -23,7 +24,14 @@ from fastpty.figures.common import (
 from fastpty.figures.crop import scanned_area, well_lit
 from fastpty.results import Results
 
-__all__ = ["draw_phase_sum", "draw_slices", "shown_area", "shown_slices", "slice_label"]
+__all__ = [
+    "draw_phase_sum",
+    "draw_slices",
+    "shown_area",
+    "shown_modes",
+    "shown_slices",
+    "slice_label",
+]
 
 _COLOURS = "gray"
 _THINNEST = 8
@@ -88,16 +96,36 @@ def draw_slices(results: Results) -> Figure:
     return figure
 
 
-def shown_slices(results: Results) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def shown_slices(
+    results: Results, of: str = "phase"
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """(phase of each slice [Nz, Y, X] rad, where it is well lit [Y, X]) in the shown area.
 
     The phase is averaged over the object modes, and NaN where the scan hardly reached: nothing
     was measured there, and what a fit leaves there would only draw the eye.
+
+    Parameters
+    ----------
+    of : ``phase`` or ``amplitude``.
     """
+    volume = results.phase if of == "phase" else results.amplitude
+    return _shown(results, results.mean_over_modes, volume)
+
+
+def shown_modes(results: Results) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The same of the phase of each object mode, summed over the slices [No, Y, X] rad."""
+    return _shown(results, lambda volume: volume.sum(axis=1, dtype=np.float64), results.phase)
+
+
+def _shown(
+    results: Results,
+    reduced: Callable[[NDArray[np.float32]], NDArray[np.float64]],
+    volume: NDArray[np.float32],
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     area = shown_area(results)
-    phase = results.mean_over_modes(results.phase[:, :, area[0], area[1]])
+    values = reduced(volume[:, :, area[0], area[1]])
     return (
-        np.where(well_lit(results, _SHOWN)[area], phase, np.nan),
+        np.where(well_lit(results, _SHOWN)[area], values, np.nan),
         well_lit(results)[area],
     )
 

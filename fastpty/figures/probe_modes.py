@@ -114,7 +114,7 @@ def _add_aperture(
     power = np.abs(wave.astype(np.complex128)) ** 2
     total = power.sum()
     share = 100 * float(power[outside].sum() / total) if total > 0 else math.nan
-    axes.set_xlabel(f"{share:.2g} % outside", labelpad=2)
+    axes.set_xlabel(f"{float(f'{share:.2g}'):g} % outside", labelpad=2)
 
 
 def _leakage(results: Results) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,7 +13,9 @@ from numpy.typing import NDArray
 from fastpty.figures.common import (
     MASKED,
     PAGE,
+    add_colour_wheel,
     add_scale_bar,
+    complex_to_rgb,
     hide_ticks,
     new_figure,
     object_scale,
@@ -25,16 +29,19 @@ from fastpty.virtual import VirtualImages, integrate_gradient, raster_basis
 
 __all__ = ["draw_virtual"]
 
+_IN_A_ROW = 5
 _SHOWN = 0.2
 """Least share of the illumination for a pixel of the phase to be shown."""
 
 
 @style()
 def draw_virtual(results: Results, virtual: VirtualImages) -> Figure:
-    """Every virtual detector, the integrated centre of mass and the phase, over the scanned area.
+    """What was recorded, seen in other ways, beside the phase; over the scanned area.
 
-    The virtual images are recorded on the scan's raster; they are drawn in the object's frame,
-    each scan position as the cell around it.
+    Every virtual detector; the deflection of the beam (DPC), its direction as hue and its size as
+    brightness; its integral (iCoM); the parallax-corrected bright field; the phase. All but the
+    last are on the scan's raster; they are drawn in the object's frame, each scan position as the
+    cell around it.
 
     Raises
     ------
@@ -43,39 +50,57 @@ def draw_virtual(results: Results, virtual: VirtualImages) -> Figure:
     if results.scan_shape is None:
         raise ValueError("virtual images need a raster scan")
     area = scanned_area(results)
-    phase = results.phase.sum(axis=1).mean(axis=0)[area]
+    phase = results.mean_over_modes(results.phase).sum(axis=0)[area]
     shown = np.where(well_lit(results, _SHOWN)[area], phase, np.nan)
     lit = well_lit(results)[area]
     window = np.array(results.probe.shape[-2:], np.float64)
     field = virtual.centre_of_mass / window[:, None, None]  # cycles per object pixel
     basis, origin = raster_basis(window_centres(results), results.scan_shape)
-    panels = {
+    panels: dict[str, NDArray[np.floating]] = {
         **virtual.detectors,
+        "DPC": _deflection(results, field),
         "iCoM": remove_plane(integrate_gradient(field, basis)),
     }
+    if virtual.parallax is not None:
+        panels["parallax"] = virtual.parallax
     scale = object_scale(results)
     count = len(panels) + 1
-    width = PAGE / count
-    height = width * float(np.clip(scale.height_over_width(phase.shape), 0.3, 3.0))
-    figure = new_figure(PAGE, height + 0.3)
-    axes = figure.subplots(1, count, squeeze=False)[0]
+    rows = 1 if count <= _IN_A_ROW else 2
+    columns = math.ceil(count / rows)
+    height = PAGE / columns * float(np.clip(scale.height_over_width(phase.shape), 0.3, 3.0))
+    figure = new_figure(PAGE, rows * (height + 0.25))
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
     corner = np.array([area[0].start, area[1].start])
-    for panel, (name, image) in zip(axes[:-1], panels.items(), strict=True):
+    for panel, (name, image) in zip(axes, panels.items(), strict=False):
         _draw_raster(panel, image, basis, origin - corner)
         _frame(panel, phase.shape, scale.aspect)
         panel.set_title(name)
+        if name == "DPC":
+            add_colour_wheel(panel.inset_axes((0.76, 0.04, 0.2, 0.2)), labels=False)
     low, high = robust_limits(phase[lit])
-    axes[-1].imshow(shown, cmap="gray", vmin=low, vmax=high, aspect=scale.aspect)
-    _frame(axes[-1], phase.shape, scale.aspect)
-    axes[-1].set_title("phase")
+    last = axes[count - 1]
+    last.imshow(shown, cmap="gray", vmin=low, vmax=high, aspect=scale.aspect)
+    _frame(last, phase.shape, scale.aspect)
+    last.set_title("phase")
+    for panel in axes[count:]:
+        panel.set_axis_off()
     add_scale_bar(axes[0], phase.shape, scale, share=0.6)
     return figure
 
 
+def _deflection(results: Results, field: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Colours [slow, fast, 3] of the deflection less its mean, as the wheel has its directions: up
+    is towards lower y."""
+    pixel = np.reshape(results.pixel_size or (1.0, 1.0), (2, 1, 1))
+    y, x = (field - field.mean(axis=(1, 2), keepdims=True)) / pixel
+    wave = x - 1j * y
+    return complex_to_rgb(wave, float(np.quantile(np.abs(wave), 0.99)) or 1.0)
+
+
 def _draw_raster(
-    axes: Axes, image: NDArray[np.float64], basis: NDArray[np.float64], origin: NDArray[np.float64]
+    axes: Axes, image: NDArray[np.floating], basis: NDArray[np.float64], origin: NDArray[np.float64]
 ) -> None:
-    """An image [slow, fast] whose pixel n lies at ``origin + basis n``."""
+    """An image [slow, fast], or its colours, whose pixel n lies at ``origin + basis n``."""
     low, high = robust_limits(image)
     drawn = axes.imshow(image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
     # Affine2D takes (x, y): x is the fast index, y the slow one.

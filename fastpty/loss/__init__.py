@@ -6,8 +6,10 @@ from fastpty.loss.poisson import poisson_loss
 from fastpty.loss.similarity import similarity_loss
 from fastpty.loss.sparse import coverage, sparse_loss
 from fastpty.loss.total import object_reach, total_loss
+from fastpty.loss.whole import Whole
 
 __all__ = [
+    "Whole",
     "coverage",
     "gaussian_loss",
     "object_reach",

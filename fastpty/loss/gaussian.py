@@ -16,6 +16,7 @@ import torch
 
 from fastpty.loss.misfit import FLOOR, mean_target, raised, relative_rms
 from fastpty.loss.prepared import Result, prepared
+from fastpty.loss.whole import Whole
 
 __all__ = ["gaussian_loss"]
 
@@ -28,6 +29,7 @@ def gaussian_loss(
     *,
     eps: float = FLOOR,
     form: str = "rms",
+    whole: Whole | None = None,
 ) -> torch.Tensor:
     """Root-mean-square misfit over a batch, relative to the mean; differentiable in ``intensity``.
 
@@ -43,15 +45,16 @@ def gaussian_loss(
     mask : [Ny, Nx], true where a pixel counts.
     eps : added to ``intensity``; bounds the slope of I^p at I = 0.
     form : "rms", or "ratio" for sqrt(mean((I^p - M^p)^2) / mean(M^p)).
+    whole : the batch, where these are only some of its patterns.
     """
 
     def compute(wanted: Sequence[bool]) -> Result:
         target = raised(measured, power)
-        mean = mean_target(target, mask)
+        mean = mean_target(target, mask, whole)
         if form == "ratio":
             mean = mean.sqrt()
         value, gradient = relative_rms(
-            intensity, target, mean, power=power, eps=eps, mask=mask, wanted=wanted[0]
+            intensity, target, mean, power=power, eps=eps, mask=mask, wanted=wanted[0], whole=whole
         )
         return value, [gradient]
 

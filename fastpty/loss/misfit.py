@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from fastpty.loss.prepared import total
+from fastpty.loss.whole import Whole, count_of, sum_of
 
 __all__ = ["FLOOR", "chain_power", "good_pixels", "mean_target", "raised", "relative_rms"]
 
@@ -32,18 +35,23 @@ def chain_power(
     return gradient.mul_(result).div_(intensity)
 
 
-def good_pixels(patterns: torch.Tensor, mask: torch.Tensor | None) -> float | torch.Tensor:
-    """How many pixels of the patterns [B, Ny, Nx] count."""
+def good_pixels(
+    patterns: torch.Tensor, mask: torch.Tensor | None, whole: Whole | None = None
+) -> float | torch.Tensor:
+    """How many pixels of the batch's patterns [B, Ny, Nx] count."""
+    count = count_of(patterns, whole)
     if mask is None:
-        return float(patterns.numel())
-    return mask.sum(dtype=patterns.dtype) * len(patterns)
+        return float(count * math.prod(patterns.shape[1:]))
+    return mask.sum(dtype=patterns.dtype) * count
 
 
-def mean_target(target: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+def mean_target(
+    target: torch.Tensor, mask: torch.Tensor | None, whole: Whole | None = None
+) -> torch.Tensor:
     """Mean of M^p over the good pixels; 1, the scale of the data, for a batch without counts (the
     beam was blanked), which nothing can be relative to."""
     counted = target if mask is None else target * mask
-    mean = total(counted) / good_pixels(target, mask)
+    mean = sum_of(total(counted), whole) / good_pixels(target, mask, whole)
     return torch.where(mean > 0, mean, torch.ones_like(mean))
 
 
@@ -56,6 +64,7 @@ def relative_rms(
     eps: float,
     mask: torch.Tensor | None,
     wanted: bool,
+    whole: Whole | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """(L, dL/dI) of L = sqrt(sum r^2 / n) / a with r = (I + eps)^p - target in the good pixels::
 
@@ -73,11 +82,11 @@ def relative_rms(
     misfit = torch.sub(simulated, target, out=None if power == 1 else target)
     if mask is not None:
         misfit.mul_(mask)
-    good = good_pixels(intensity, mask)
+    good = good_pixels(intensity, mask, whole)
     # The smallest normal number keeps the root's slope finite at a perfect fit.
     tiny = torch.finfo(misfit.dtype).tiny
     rows = torch.linalg.vector_norm(misfit, dim=-1)
-    root = (total(rows.square()) / good + tiny).sqrt()
+    root = (sum_of(total(rows.square()), whole) / good + tiny).sqrt()
     gradient = None
     if wanted:
         # The chain rule, factor by factor: products of all of them could leave the range.

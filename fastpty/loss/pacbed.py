@@ -12,6 +12,7 @@ import torch
 
 from fastpty.loss.misfit import FLOOR, mean_target, raised, relative_rms
 from fastpty.loss.prepared import Result, prepared
+from fastpty.loss.whole import Whole, count_of, mean_of
 
 __all__ = ["pacbed_loss"]
 
@@ -23,6 +24,7 @@ def pacbed_loss(
     mask: torch.Tensor | None = None,
     *,
     eps: float = FLOOR,
+    whole: Whole | None = None,
 ) -> torch.Tensor:
     """Root-mean-square misfit of the batch's mean pattern, relative to the mean of M^p;
     differentiable in ``intensity``.
@@ -38,14 +40,18 @@ def pacbed_loss(
     intensity, measured : [B, Ny, Nx] scaled intensity.
     mask : [Ny, Nx], true where a pixel counts.
     eps : added to the mean pattern; bounds the slope of I^p at I = 0.
+    whole : the batch, where these are only some of its patterns.
     """
 
     def compute(wanted: Sequence[bool]) -> Result:
-        average = measured.mean(0, keepdim=True)
+        average = mean_of(measured, whole)
         # The mean of M itself is that of the mean pattern.
-        mean = mean_target(average if power == 1 else raised(measured, power), mask)
+        if power == 1:
+            mean = mean_target(average, mask)
+        else:
+            mean = mean_target(raised(measured, power), mask, whole)
         value, gradient = relative_rms(
-            intensity.mean(0, keepdim=True),
+            mean_of(intensity, whole),
             raised(average, power),
             mean,
             power=power,
@@ -53,6 +59,6 @@ def pacbed_loss(
             mask=mask,
             wanted=wanted[0],
         )
-        return value, [None if gradient is None else gradient.div_(len(intensity))]
+        return value, [None if gradient is None else gradient.div_(count_of(intensity, whole))]
 
     return prepared(compute, intensity)

@@ -14,6 +14,7 @@ import torch
 
 from fastpty.loss.misfit import FLOOR, chain_power, good_pixels, mean_target, raised
 from fastpty.loss.prepared import Result, prepared, total
+from fastpty.loss.whole import Whole, sum_of
 
 __all__ = ["poisson_loss"]
 
@@ -25,6 +26,7 @@ def poisson_loss(
     mask: torch.Tensor | None = None,
     *,
     eps: float = 1e-6,
+    whole: Whole | None = None,
 ) -> torch.Tensor:
     """Negative log-likelihood over a batch, relative to the mean; differentiable in ``intensity``.
 
@@ -40,6 +42,7 @@ def poisson_loss(
     intensity, measured : [B, Ny, Nx] scaled intensity.
     mask : [Ny, Nx], true where a pixel counts.
     eps : added to I^p in the logarithm; bounds the slope where counts meet a dark simulation.
+    whole : the batch, where these are only some of its patterns.
     """
 
     def compute(wanted: Sequence[bool]) -> Result:
@@ -51,8 +54,8 @@ def poisson_loss(
         torch.sub(simulated, terms, out=terms)
         if mask is not None:
             terms.mul_(mask)
-        good, mean = good_pixels(target, mask), mean_target(target, mask)
-        value = total(terms) / good / mean
+        good, mean = good_pixels(target, mask, whole), mean_target(target, mask, whole)
+        value = sum_of(total(terms), whole) / good / mean
         if not wanted[0]:
             return value, [None]
         gradient = torch.div(target, softened, out=softened).sub_(1).mul_(-1 / mean / good * power)

@@ -2,7 +2,14 @@
 
 from fastpty.measurements.calibration import DiscFit, fit_disc, object_pixel_size
 from fastpty.measurements.ellipse import EllipseFit, fit_ellipse
-from fastpty.measurements.load import Measurements, load_measurements
+from fastpty.measurements.load import (
+    Measurements,
+    Recorded,
+    load_measurements,
+    load_recorded,
+    measurements_of,
+    recorded_fields,
+)
 from fastpty.measurements.patterns import Patterns
 from fastpty.measurements.positions import raster_positions, rotate_positions
 from fastpty.measurements.source import Batch, PatternSource
@@ -15,12 +22,16 @@ __all__ = [
     "Measurements",
     "PatternSource",
     "Patterns",
+    "Recorded",
     "Visited",
     "fit_disc",
     "fit_ellipse",
     "load_measurements",
+    "load_recorded",
+    "measurements_of",
     "object_pixel_size",
     "raster_positions",
+    "recorded_fields",
     "rotate_positions",
     "visited_positions",
     "withheld_positions",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastpty.config import ReconConfig, resolve_path
 from fastpty.config.data import DataConfig, PositionFile
+from fastpty.distributed import ALONE, Processes
 from fastpty.errors import ConfigError, DataError
 from fastpty.io import RawScan, open_scan
 from fastpty.measurements.calibration import DiscFit, fit_disc, object_pixel_size
@@ -19,7 +21,17 @@ from fastpty.measurements.positions import jittered, raster_positions, rotate_po
 from fastpty.measurements.preprocess import Recording, StepReport, preprocess
 from fastpty.optics import electron_wavelength
 
-__all__ = ["Measurements", "listed_positions", "load_file", "load_mask", "load_measurements"]
+__all__ = [
+    "Measurements",
+    "Recorded",
+    "listed_positions",
+    "load_file",
+    "load_mask",
+    "load_measurements",
+    "load_recorded",
+    "measurements_of",
+    "recorded_fields",
+]
 
 
 @dataclass
@@ -54,8 +66,30 @@ class Measurements:
     steps: tuple[StepReport, ...] = ()
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """What is read of the data, whatever beam, calibration and scan are said to be: what takes long
+    to load, and what several reconstructions of the same data can share.
+
+    Parameters
+    ----------
+    recording : which patterns of the file they are, and what the steps before the fit did; its own
+        file is closed.
+    disc : bright-field disc of the mean pattern, in the centred frame.
+    """
+
+    patterns: Patterns
+    recording: Recording
+    disc: DiscFit
+
+
 def load_measurements(
-    config: ReconConfig, folder: Path, scan: RawScan | None = None
+    config: ReconConfig,
+    folder: Path,
+    scan: RawScan | None = None,
+    room: int | None = None,
+    scratch: Path | None = None,
+    processes: Processes = ALONE,
 ) -> Measurements:
     """Read everything that a reconstruction needs from files.
 
@@ -63,23 +97,74 @@ def load_measurements(
     ----------
     folder : relative paths in the config start here.
     scan : the recorded patterns, where they are not those of ``data.path``.
+    room : bytes of memory for patterns; what needs more goes to the disk. None: any.
+    scratch : where on the disk, if ``data.scratch`` does not say so; None: where the system has
+        its temporary files.
+    processes : which share the patterns; none of them waits for another.
 
     Raises
     ------
     ConfigError, DataError : naming the field, what was found and what to do.
     """
+    recorded = load_recorded(config, folder, scan, room, scratch, processes)
+    return measurements_of(recorded, config, folder)
+
+
+def recorded_fields(config: ReconConfig) -> dict[str, Any]:
+    """All that :func:`load_recorded` depends on, as plain data: configs in which it is the same
+    can share what it returns."""
+    data = config.data.model_dump(mode="json", exclude={"leave_out", "half"})
+    steps = [step.model_dump(mode="json") for step in config.preprocess]
+    # The steps may look at the scan.
+    scan = config.scan.model_dump(mode="json") if steps else None
+    return {"units": config.units, "data": data, "preprocess": steps, "scan": scan}
+
+
+def load_recorded(
+    config: ReconConfig,
+    folder: Path,
+    scan: RawScan | None = None,
+    room: int | None = None,
+    scratch: Path | None = None,
+    processes: Processes = ALONE,
+) -> Recorded:
+    """Read the patterns; the arguments are those of :func:`load_measurements`.
+
+    Raises
+    ------
+    ConfigError, DataError : as :func:`load_measurements`, also of the positions: before the
+        patterns are read, which may take long.
+    """
     with _open(config, folder) if scan is None else scan as recorded:
         scan = replace(recorded, mask=load_mask(config.data, recorded, folder))
         recording = preprocess(scan, config, folder)
-        positions = _load_positions(config, recording, folder)
+        _load_positions(config, recording, folder)
         patterns = Patterns.load(
             recording.scan,
             zero_frequency="centre" if config.preprocess else config.data.zero_frequency,
             negative=config.data.negative,
             mask=recording.scan.mask,
             canvas=recording.canvas,
+            room=room,
+            scratch=_scratch(config.data, folder) or scratch,
+            processes=processes,
         )
-    disc = fit_disc(np.fft.fftshift(patterns.mean))
+    return Recorded(patterns, recording, fit_disc(np.fft.fftshift(patterns.mean)))
+
+
+def measurements_of(recorded: Recorded, config: ReconConfig, folder: Path) -> Measurements:
+    """Bring the patterns together with their scale and their positions.
+
+    Parameters
+    ----------
+    recorded : of this config, or of one with the same :func:`recorded_fields`.
+
+    Raises
+    ------
+    ConfigError, DataError : naming the field, what was found and what to do.
+    """
+    patterns, recording, disc = recorded.patterns, recorded.recording, recorded.disc
+    positions = _load_positions(config, recording, folder)
     pixel_size = wavelength = None
     if config.beam is not None and config.calibration is not None:
         wavelength = electron_wavelength(config.beam.energy_kv)
@@ -98,12 +183,18 @@ def load_measurements(
         pixel_size,
         wavelength,
         disc,
-        scan.source,
+        recording.scan.source,
         recording.index,
         recording.kept,
         recording.recorded,
         recording.reports,
     )
+
+
+def _scratch(section: DataConfig, folder: Path) -> Path | None:
+    if section.scratch is None:
+        return None
+    return resolve_path("data.scratch", section.scratch, folder)
 
 
 def _open(config: ReconConfig, folder: Path) -> RawScan:
@@ -119,7 +210,7 @@ def _load_positions(config: ReconConfig, recording: Recording, folder: Path) -> 
         positions = _raster(section.step, recording.scan)
     else:
         raise ConfigError("scan", "has neither step nor positions.", "Give one of them.")
-    return rotate_positions(positions, section.rotation_deg, section.affine)
+    return rotate_positions(positions, section.rotation_deg, section.matrix)
 
 
 def listed_positions(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,11 +24,13 @@ SLOTS = 3
 class Batch:
     """Scan positions [B], and their patterns [B, Ny, Nx] as :meth:`Patterns.scaled` takes them.
 
-    Both hold until the next batch is asked for.
+    All hold until the next batch is asked for. Of several processes these are the positions whose
+    patterns this one has, maybe none; ``whole`` are those of the batch in all of them.
     """
 
     index: torch.Tensor
     recorded: torch.Tensor
+    whole: torch.Tensor
 
 
 class Transfers(Protocol):
@@ -112,9 +116,10 @@ class _Slot:
 class PatternSource:
     """Batches on the patterns' device.
 
-    Patterns that lie there are gathered there. From the host's memory they are gathered into
-    page-locked buffers and copied while the device works on the batches before; the host waits
-    only where it is more than ``SLOTS`` batches ahead of the device.
+    Patterns that lie there are gathered there. From the host's memory, or from the disk, they are
+    gathered into page-locked buffers and copied while the device works on the batches before; the
+    host waits only where it is more than ``SLOTS`` batches ahead of the device. Where the host is
+    the device, they are read from the disk one batch ahead.
 
     Parameters
     ----------
@@ -129,27 +134,51 @@ class PatternSource:
 
     def batches(self, order: NDArray[np.int64], size: int) -> Iterator[Batch]:
         """The patterns ``order``, ``size`` at a time; the last batch may be smaller."""
-        on_host = torch.from_numpy(order)
-        device = self._patterns.device
-        index = on_host
-        if device.type == "cuda":  # from page-locked memory, or the host would wait for the copy
-            index = on_host.pin_memory().to(device, non_blocking=True)
+        share = self._patterns.share
+        here = share.here(order)
+        sizes = [int(part.sum()) for part in np.split(here, range(size, len(order), size))]
+        own, places = order[here], share.rows(order[here])
+        index = self._where_wanted(own).split(sizes)
+        whole = index if share.processes.alone else self._where_wanted(order).split(size)
         if self._patterns.on_device:
-            for part in index.split(size):
-                yield Batch(part, self._patterns.recorded(part))
+            found = self._gathered(self._where_wanted(places).split(sizes))
+        elif self._patterns.device.type == "cpu" and self._transfers is None:
+            found = self._read(torch.from_numpy(places).split(sizes))
         else:
-            yield from self._copied(on_host.split(size), index.split(size))
+            found = self._copied(torch.from_numpy(places).split(sizes))
+        with closing(found):  # also when the loop over the batches is broken off
+            for part, recorded, batch in zip(index, found, whole, strict=True):
+                yield Batch(part, recorded, batch)
 
-    def _copied(
-        self, on_host: tuple[torch.Tensor, ...], on_device: tuple[torch.Tensor, ...]
-    ) -> Iterator[Batch]:
+    def _gathered(self, rows: Sequence[torch.Tensor]) -> Generator[torch.Tensor]:
+        yield from map(self._patterns.recorded, rows)
+
+    def _where_wanted(self, index: NDArray[np.int64]) -> torch.Tensor:
+        """Where the patterns are wanted, too."""
+        on_host = torch.from_numpy(index)
+        if self._patterns.device.type != "cuda":
+            return on_host
+        # From page-locked memory, or the host would wait for the copy.
+        return on_host.pin_memory().to(self._patterns.device, non_blocking=True)
+
+    def _read(self, rows: Sequence[torch.Tensor]) -> Generator[torch.Tensor]:
+        """From the disk, each batch while the one before is worked on."""
+        with ThreadPoolExecutor(1) as reader:
+            coming = reader.submit(self._patterns.recorded, rows[0])
+            for number in range(1, len(rows) + 1):
+                recorded = coming.result()
+                if number < len(rows):
+                    coming = reader.submit(self._patterns.recorded, rows[number])
+                yield recorded
+
+    def _copied(self, rows: Sequence[torch.Tensor]) -> Generator[torch.Tensor]:
         transfers = self._transfers = self._transfers or CudaTransfers(self._patterns.device)
-        self._make_slots(transfers, max(map(len, on_host)))
+        self._make_slots(transfers, max(map(len, rows)))
 
         def send(number: int) -> None:
-            if number >= len(on_host):
+            if number >= len(rows):
                 return
-            slot, index = self._slots[number % SLOTS], on_host[number]
+            slot, index = self._slots[number % SLOTS], rows[number]
             transfers.hold_host(slot.sent)  # before its host side is overwritten
             self._patterns.gather(index, slot.host[: len(index)])
             transfers.hold_copies(slot.used)  # before its device side is overwritten
@@ -158,11 +187,11 @@ class PatternSource:
 
         for number in range(SLOTS - 1):
             send(number)
-        for number, index in enumerate(on_device):
+        for number, index in enumerate(rows):
             slot = self._slots[number % SLOTS]
             transfers.hold_work(slot.sent)
             try:
-                yield Batch(index, slot.device[: len(index)])
+                yield slot.device[: len(index)]
             finally:  # also when the loop over the batches is broken off
                 transfers.mark_work(slot.used)
             send(number + SLOTS - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,15 +12,18 @@ from numpy.typing import NDArray
 
 from fastpty.config.solve import VirtualConfig
 from fastpty.measurements.load import Measurements
-from fastpty.virtual import VirtualImages, virtual_images
+from fastpty.parallax import aligned_bright_field
+from fastpty.virtual import VirtualImages, bright_field_segments, segment_sums, virtual_images
 
 __all__ = ["measured_views"]
 
 _BATCH = 256
+_ACROSS = 11
+"""Segments along the disc's diameter, whose images are aligned."""
 
 
 def measured_views(measurements: Measurements, section: VirtualConfig) -> VirtualImages | None:
-    """Ring detectors and centre of mass of a raster; None where the scan is none.
+    """Ring detectors, centre of mass and parallax of a raster; None where the scan is none.
 
     Rings lie around the fitted disc. In mrad they need a scale; without one, in pixel units, they
     are in units of the disc's radius whatever ``section.unit`` says.
@@ -37,14 +41,11 @@ def measured_views(measurements: Measurements, section: VirtualConfig) -> Virtua
         name: (inner * unit, corner if outer is None else outer * unit)
         for name, (inner, outer) in section.rings.items()
     }
-    return virtual_images(
-        _centred(measurements),
-        measurements.scan_shape,
-        shape,
-        disc.centre,
-        rings,
-        patterns.centred_mask,
-    )
+    raster, mask = measurements.scan_shape, patterns.centred_mask
+    images = virtual_images(_centred(measurements), raster, shape, disc.centre, rings, mask)
+    segments = bright_field_segments(shape, disc.centre, disc.radius, _ACROSS, mask=mask)
+    sums = segment_sums(_centred(measurements), segments, math.prod(raster))
+    return replace(images, parallax=aligned_bright_field(sums.reshape(-1, *raster), segments))
 
 
 def _centred(measurements: Measurements) -> Iterator[tuple[int, NDArray[np.float32]]]:

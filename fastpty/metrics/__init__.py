@@ -3,7 +3,7 @@
 Definitions and sources are in docs/metrics.md. Only numpy is needed.
 """
 
-from fastpty.metrics.image import Tails, brightest_above_darkest, remove_plane
+from fastpty.metrics.image import Tails, brightest_above_darkest, contrast, remove_plane
 from fastpty.metrics.patterns import r_factor
 from fastpty.metrics.phase import PhaseAgreement, phase_agreement
 from fastpty.metrics.positions import Displacement, displacement, position_rmse
@@ -26,6 +26,7 @@ __all__ = [
     "Tails",
     "amplitude_spectrum",
     "brightest_above_darkest",
+    "contrast",
     "displacement",
     "information_limit",
     "phase_agreement",

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Tails", "brightest_above_darkest", "remove_plane"]
+__all__ = ["Tails", "brightest_above_darkest", "contrast", "remove_plane"]
 
 
 class Tails(NamedTuple):
@@ -50,6 +50,14 @@ def brightest_above_darkest(phase: ArrayLike, fraction: float = 0.002) -> Tails:
         above=float(values[-count:].mean()) - median,
         below=median - float(values[:count].mean()),
     )
+
+
+def contrast(image: NDArray[np.floating]) -> float:
+    """Standard deviation of ``image`` [Y, X] less the plane that fits it best, in its unit.
+
+    A phase has no zero, so that there is no mean to divide by.
+    """
+    return float(remove_plane(image).std())
 
 
 def remove_plane(image: NDArray[np.floating]) -> NDArray[np.float64]:

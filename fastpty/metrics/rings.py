@@ -70,6 +70,15 @@ class RingCorrelation:
         """[R] the threshold 1/7."""
         return np.full_like(self.correlation, ONE_SEVENTH)
 
+    @property
+    def area(self) -> float:
+        """Below the curve, in the unit of the frequency: ``sum_r FRC_r (f_r - f_(r-1))``, f_0 = 0.
+
+        One number for all frequencies: noise by itself adds nothing on average, and it is finite
+        where no ring lies above a threshold.
+        """
+        return float(np.sum(self.correlation * np.diff(self.frequency, prepend=0.0)))
+
     def crossing(self, threshold: NDArray[np.float64]) -> Crossing | None:
         """Where the correlation first falls below a threshold [R], between rings on a line.
 

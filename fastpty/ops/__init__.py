@@ -9,6 +9,9 @@ probe, and is composed of the others elsewhere. ``slice_transmit`` has a native 
 any device. All have backward passes derived by hand, which keep and compute what is asked for and
 no more, and are registered as ``torch.ops.fastpty.<name>``.
 
+``NativeWaves`` is that kernel for engines that share a change of the exit waves out to object and
+probe (wave_products.py).
+
 ``adam_catch_up``, ``adam_step`` and ``adam_settle`` are Adam on the tiles of the object that a
 batch touches (adam_step.py); they write into what they are given, and have no gradient.
 """
@@ -21,10 +24,12 @@ from fastpty.ops.mixed_intensity import mixed_intensity
 from fastpty.ops.multislice_intensity import multislice_intensity
 from fastpty.ops.probe_shift import probe_shift
 from fastpty.ops.slice_transmit import slice_transmit
+from fastpty.ops.wave_products import NativeWaves, products_are_native
 from fastpty.ops.waves import set_wave_budget
 
 __all__ = [
     "AdamTiles",
+    "NativeWaves",
     "adam_catch_up",
     "adam_settle",
     "adam_step",
@@ -32,6 +37,7 @@ __all__ = [
     "mixed_intensity",
     "multislice_intensity",
     "probe_shift",
+    "products_are_native",
     "raise_device_errors",
     "set_wave_budget",
     "slice_transmit",

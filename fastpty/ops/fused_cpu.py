@@ -13,12 +13,12 @@ import torch
 
 from fastpty.ops import native
 from fastpty.ops.checks import check_finite
-from fastpty.ops.fused_inputs import Address, Gradients, Inputs, Wanted
-from fastpty.ops.waves import Waves, kernel_memory
+from fastpty.ops.fused_inputs import Address, Gradients, Inputs, Wanted, WaveProducts
+from fastpty.ops.waves import Waves, kernel_memory, wave_budget
 from fastpty.optics import spatial_frequencies
 from fastpty.optics.propagator import axial_wavenumber, propagator
 
-__all__ = ["backward", "forward", "memory", "saved_length"]
+__all__ = ["backward", "forward", "memory", "products", "saved_length"]
 
 # What the backward takes, at the most, for gradients that wait to be added up: kChunkBytes in
 # csrc/multislice_intensity/multislice_intensity.cpp.
@@ -30,7 +30,7 @@ def memory(probe: torch.Tensor, object_modes: int, slices: int, positions: int) 
     the waves that are kept, within the budget, and the positions' own gradients of the object."""
     modes, ny, nx = probe.shape
     of_position = 4 * _saved_floats(modes, object_modes, slices, (ny, nx))
-    kept = min(positions * of_position, Waves.budget)
+    kept = min(positions * of_position, wave_budget(probe.device))
     return kept + min(positions * of_position // modes, _CHUNK_BYTES)
 
 
@@ -155,9 +155,7 @@ def backward(
     inputs: Inputs, grad_intensity: torch.Tensor, saved: torch.Tensor, wanted: Wanted
 ) -> list[torch.Tensor]:
     """The gradients of the floating inputs; an empty tensor for one that is not wanted."""
-    # The length may be the same: 64 x 64 pixels take the same memory in every variant.
-    if len(saved) != saved_length(inputs) or (saved[-1:] != _variant()).any():
-        raise RuntimeError("the kernels' variant was changed between a forward and its backward")
+    _check_saved(inputs, saved)
     gradients = Gradients(inputs, wanted)
     address = Address()
     call = _Call(inputs)  # must outlive the run: it holds the arrays
@@ -175,6 +173,50 @@ def backward(
         saved_positions=_saved_positions(inputs),
     )
     return gradients.of_inputs()
+
+
+def _check_saved(inputs: Inputs, saved: torch.Tensor) -> None:
+    # The length may be the same: 64 x 64 pixels take the same memory in every variant.
+    if len(saved) != saved_length(inputs) or (saved[-1:] != _variant()).any():
+        raise RuntimeError("the kernels' variant was changed between a forward and its backward")
+
+
+def products(
+    inputs: Inputs,
+    ratio: torch.Tensor,
+    saved: torch.Tensor,
+    rule: tuple[float, float] | None,
+    found: WaveProducts,
+) -> None:
+    """Fill what ``found`` has room for (wave_products.py); ``ratio`` [B, Ny, Nx], ``rule`` as
+    there."""
+    _check_saved(inputs, saved)
+    # The kernel makes 2 w G' S of a gradient G' of the intensity.
+    upstream = (ratio - 1).mul_(0.5)
+    spectrum = torch.empty_like(inputs.probe)
+    step, share = rule or (0.0, 0.0)
+    address = Address()
+    call = _Call(inputs)  # must outlive the run: it holds the arrays
+    call.core.backward(
+        grad_intensity=address(upstream),
+        grad_object=address(found.obj),
+        grad_amplitude=0,
+        grad_phase=0,
+        grad_spectrum=address(spectrum),
+        grad_shift=0,
+        grad_occupancy=0,
+        moments=0,
+        chi=0,
+        saved=saved.data_ptr() if len(saved) else 0,
+        saved_positions=_saved_positions(inputs),
+        power=address(found.power),
+        product=address(found.product),
+        entrance=address(found.entrance),
+        asked=address(found.asked),
+        wave_step=step,
+        wave_share=share,
+    )
+    torch.fft.ifft2(spectrum, out=found.probe)
 
 
 def _chi(inputs: Inputs) -> torch.Tensor:

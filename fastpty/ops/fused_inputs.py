@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 
 from fastpty.ops import native
 
-__all__ = ["Address", "Gradients", "Inputs", "Wanted", "thickness_and_tilt"]
+__all__ = ["Address", "Gradients", "Inputs", "Wanted", "WaveProducts", "thickness_and_tilt"]
 
 
 class Inputs(NamedTuple):
@@ -61,6 +62,28 @@ class Wanted(NamedTuple):
     thickness: bool
     tilt: bool
     occupancy: bool
+
+
+@dataclass(frozen=True)
+class WaveProducts:
+    """Of a batch, as wave_products.py has it; what was not asked for is None.
+
+    Parameters
+    ----------
+    obj : [No, Nz, Y, X] the products, summed where the windows lie.
+    probe : [M, Ny, Nx] sum over the positions of ``asked``, each moved back by its shift.
+    power : [B, No, Nz, Ny, Nx] float32.
+    product : [B, No, Nz, Ny, Nx].
+    entrance : [B, M, Ny, Nx] psi[0].
+    asked : [B, M, Ny, Nx].
+    """
+
+    obj: torch.Tensor
+    probe: torch.Tensor
+    power: torch.Tensor
+    product: torch.Tensor | None = None
+    entrance: torch.Tensor | None = None
+    asked: torch.Tensor | None = None
 
 
 class Gradients:

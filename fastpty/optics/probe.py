@@ -15,7 +15,7 @@ from fastpty.optics.aberrations import Aberrations
 from fastpty.optics.grid import frequency_step, spatial_frequencies
 from fastpty.optics.wavelength import check_wavelength
 
-__all__ = ["aperture", "focused_probe", "hermite_modes"]
+__all__ = ["aperture", "aperture_probe", "focused_probe", "hermite_modes"]
 
 # What is left of a candidate mode by rounding alone, relative to the candidate, once the modes
 # that it is made of are taken out.
@@ -80,10 +80,22 @@ def focused_probe(
     Parameters and errors as in :func:`aperture`; ``aberrations`` as in
     :class:`~fastpty.optics.Aberrations`.
     """
+    disc = aperture(shape, pixel_size, semiangle_mrad, wavelength)
+    return aperture_probe(disc, pixel_size, wavelength=wavelength, aberrations=aberrations)
+
+
+def aperture_probe(
+    modulus: NDArray[np.floating],
+    pixel_size: float | Sequence[float],
+    *,
+    wavelength: float,
+    aberrations: Aberrations | None = None,
+) -> NDArray[np.complex128]:
+    """The same of any aperture: ``modulus`` [Ny, Nx] of the wave in it, corner order, not zero."""
+    shape = (modulus.shape[0], modulus.shape[1])
     ky, kx = spatial_frequencies(shape, pixel_size)
     lens = (aberrations or Aberrations()).chi(ky, kx, wavelength)
-    disc = aperture(shape, pixel_size, semiangle_mrad, wavelength)
-    probe = np.fft.fftshift(np.fft.ifft2(disc * np.exp(-1j * lens)))
+    probe = np.fft.fftshift(np.fft.ifft2(modulus * np.exp(-1j * lens)))
     return probe / np.linalg.norm(probe)
 
 

@@ -201,7 +201,8 @@ def convert(content: Mapping[str, Any], path: Path) -> Converted:
     if params.hypertune_params.if_hypertune:
         native.note(
             "hypertune_params.if_hypertune",
-            "is true, but one reconstruction is made, with the parameters as they are.",
+            "is true, but one reconstruction is made, with the parameters as they are; fastpty "
+            "tune searches, with this config as its base (docs/tuning.md).",
         )
     if recon.compiler_configs is not None and recon.compiler_configs.enable:
         native.note("recon_params.compiler_configs", "is ignored: the kernels are compiled.")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
 from fastpty.errors import ConfigError
 from fastpty.ptyrad.aberrations import krivanek
@@ -215,36 +213,23 @@ def _transform(init: InitParams, native: Native) -> None:
             f"is {flips}, which reorders positions from a file; only a raster can be flipped.",
             "Flip the list in the file.",
         )
-    if not any(flips) and values is None:
-        return
-    origin = "init_params.pos_scan_affine" if values else "init_params.pos_scan_flipT"
-    rotation = values[2] if values else 0.0
-    back = -math.radians(rotation)
-    unturned = _turn(back) @ scan_matrix(flips, values)
-    # Roundings of zero would read as angles.
-    matrix = np.round(unturned, 15) + 0.0
-    native.put("scan.rotation_deg", rotation, origin)
-    native.put("scan.affine", matrix.tolist(), origin)
+    if any(flips):
+        native.put("scan.affine", _flip(flips), "init_params.pos_scan_flipT")
+    if values is not None:
+        names = ("scale", "asymmetry", "rotation_deg", "shear_deg")
+        parts = dict(zip(names, values, strict=True))
+        native.put("scan.affine_parts", parts, "init_params.pos_scan_affine")
 
 
-def scan_matrix(flips: list[int], affine: list[float] | None) -> NDArray[np.float64]:
-    """What PtyRAD does to the raster, as a matrix on columns (y, x).
+def _flip(flips: list[int]) -> list[list[float]]:
+    """What PtyRAD's flips do to the raster, as a matrix on columns (y, x).
 
-    PtyRAD multiplies rows: ``position @ flip @ A1 A2 A3 A4`` with the matrices of scale, asymmetry,
-    rotation and shear as PtychoShelves has them; on columns that is the transpose. Reversing an
-    axis of a raster that is centred at 0 is a change of sign.
+    PtyRAD multiplies rows, so the transposition comes first. Reversing an axis of a raster that is
+    centred at 0 is a change of sign.
     """
     up_down, left_right, transpose = flips
     flip = np.diag([1.0 - 2 * up_down, 1.0 - 2 * left_right])
     if transpose:
         flip = flip @ np.array([[0.0, 1.0], [1.0, 0.0]])
-    scale, asymmetry, rotation, shear = affine or (1.0, 0.0, 0.0, 0.0)
-    stretch = scale * np.diag([1 + asymmetry / 2, 1 - asymmetry / 2])
-    slant = np.array([[1.0, 0.0], [math.tan(math.radians(shear)), 1.0]])
-    rows = flip @ stretch @ _turn(math.radians(rotation)).T @ slant
-    return np.asarray(rows.T)
-
-
-def _turn(angle: float) -> NDArray[np.float64]:
-    cos, sin = math.cos(angle), math.sin(angle)
-    return np.array([[cos, -sin], [sin, cos]])
+    rows: list[list[float]] = flip.T.tolist()
+    return rows

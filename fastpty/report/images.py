@@ -8,10 +8,11 @@ from collections.abc import Callable
 import numpy as np
 
 from fastpty.figures.common import ROUNDING
+from fastpty.figures.unknowns import UNKNOWNS
 from fastpty.metrics import displacement
 from fastpty.report.labels import count, label, value_text
 from fastpty.report.markup import Html, element, facts, join
-from fastpty.report.pictures import Picture, figure, object_slices
+from fastpty.report.pictures import Picture, figure, object_modes, object_slices
 from fastpty.report.source import Source
 from fastpty.results import Results
 
@@ -76,8 +77,27 @@ def _slices(results: Results) -> str:
     return "All slices at a glance, on one grey scale."
 
 
+def _sections(results: Results) -> str:
+    return (
+        "Sections along the beam through the strongest point, beside the sum over the slices, and "
+        "the phase against the depth there."
+    )
+
+
+def _fourier(results: Results) -> str:
+    return (
+        "Fourier amplitude of the phase, and the highest of each ring beside its noise; circles "
+        "are twice the aperture, the detector's edge and the information limit, an estimate for "
+        "crystals."
+    )
+
+
+def _thickness(results: Results) -> str:
+    return "Distance of the slices over the iterations, and the sum of all gaps."
+
+
 def _unknowns(results: Results) -> str:
-    names = [name for name in results.history.unknowns if not name.endswith("_spread")]
+    names = [name for name in results.history.unknowns if name in UNKNOWNS]
     return f"Free unknowns over the iterations: {', '.join(names)}."
 
 
@@ -92,8 +112,9 @@ def _tilt(results: Results) -> str:
 
 def _virtual(results: Results) -> str:
     return (
-        "What ring detectors around the disc would have recorded, the integrated centre of mass of "
-        "the patterns, and the reconstructed phase, over the scanned area and at one scale."
+        "What ring detectors around the disc would have recorded, the centre of mass of the "
+        "patterns (DPC) and its integral (iCoM), the parallax-corrected bright field, and the "
+        "reconstructed phase, over the scanned area and at one scale."
     )
 
 
@@ -104,7 +125,10 @@ _CAPTIONS: dict[str, Callable[[Results], str]] = {
     "positions.png": _positions,
     "phase_sum.png": _phase_sum,
     "phase_slices.png": _slices,
+    "depth_sections.png": _sections,
+    "fourier.png": _fourier,
     "unknowns.png": _unknowns,
+    "thickness.png": _thickness,
     "tilt.png": _tilt,
     "virtual.png": _virtual,
 }
@@ -131,11 +155,23 @@ def object_section(source: Source) -> Html:
     return join(
         [
             element("p", f"{text}."),
-            object_slices(results),
+            source.once("slices", lambda: _stacks(results)),
             element("div", shown(source, "phase_sum.png", "phase_slices.png"), class_="pair"),
             shown(source, "virtual.png"),
+            shown(source, "depth_sections.png", "fourier.png"),
         ]
     )
+
+
+def _stacks(results: Results) -> Html:
+    """Phase and, if it is not 1 everywhere, amplitude of the slices; the modes, if several."""
+    stacks = [object_slices(results)]
+    if np.ptp(results.amplitude) > ROUNDING:
+        stacks.append(object_slices(results, "amplitude"))
+    parts = [element("div", join(stacks), class_="pair linked")]
+    if len(results.phase) > 1:
+        parts.append(object_modes(results))
+    return join(parts)
 
 
 def probe_section(source: Source) -> Html:
@@ -160,7 +196,7 @@ def unknowns_section(source: Source) -> Html:
         same = len(set(gaps)) == 1
         values.append(("distance of slices", f"{value_text(gaps[:1] if same else gaps)} Å"))
     values += [(f"aberration {k}", f"{value_text(v)} Å") for k, v in results.aberrations.items()]
-    figures = shown(source, "unknowns.png", "tilt.png")
+    figures = shown(source, "unknowns.png", "thickness.png", "tilt.png")
     return join([facts(values) if values else "", figures])
 
 

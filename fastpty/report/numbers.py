@@ -33,8 +33,8 @@ _ELSEWHERE = frozenset(
 )
 
 
-def header(source: Source) -> Html:
-    """What was done and what came out, in a few lines."""
+def header(source: Source, note: Html | None = None) -> Html:
+    """What was done and what came out, in a few lines, and a note on them."""
     results, summary = source.results, source.summary
     history = results.history
     done = count(len(history.loss), "iteration")
@@ -59,6 +59,7 @@ def header(source: Source) -> Html:
         element("p", "Ptychographic reconstruction", class_="eyebrow"),
         element("h1", source.title),
         element("p", lead, class_="lead"),
+        note or "",
         element(
             "p",
             "The run was stopped before the end of its plan: everything below is as it was after "

@@ -4,12 +4,21 @@
   const LARGEST = 16;
   const STEP = 1.4;
   document.documentElement.classList.add("script");
-  document.querySelectorAll(".frame").forEach(setUp);
+  const ready = new WeakMap(); // frame -> what shows it as its slider and zoom say
+  setUpAll();
+  // A page that follows a run changes what the frames hold, and says so.
+  document.addEventListener("renewed", setUpAll);
+
+  function setUpAll() {
+    document.querySelectorAll(".frame").forEach((frame) => {
+      if (!ready.has(frame)) ready.set(frame, setUp(frame));
+      ready.get(frame)();
+    });
+  }
 
   function setUp(frame) {
     const view = frame.querySelector(".view");
     const sheet = frame.querySelector(".sheet");
-    const bar = frame.querySelector(".bar");
     let zoom = 1, x = 0, y = 0; // the sheet's left top corner in the view, px
 
     function show() {
@@ -18,6 +27,7 @@
       y = Math.min(0, Math.max(y, height * (1 - zoom)));
       sheet.style.transform = zoom > 1 ? `translate(${x}px, ${y}px) scale(${zoom})` : "";
       view.classList.toggle("zoomed", zoom > 1);
+      const bar = view.querySelector(".bar");
       if (bar) measure(bar, zoom);
     }
     // The point (px, py) of the view stays where it is; without one, its middle.
@@ -43,8 +53,9 @@
       whole,
       full: () => (document.fullscreenElement ? document.exitFullscreen() : frame.requestFullscreen()),
     };
-    frame.querySelectorAll("[data-do]").forEach((button) => {
-      button.addEventListener("click", actions[button.dataset.do]);
+    frame.addEventListener("click", (event) => {
+      const button = event.target.closest("[data-do]");
+      if (button) actions[button.dataset.do]();
     });
 
     const keys = { "+": actions.in, "=": actions.in, "-": actions.out, 0: whole };
@@ -84,16 +95,26 @@
     }
     new ResizeObserver(show).observe(view);
 
-    const slider = frame.querySelector("input[type=range]");
-    if (!slider) return;
-    const images = [...sheet.querySelectorAll("img")];
-    slider.addEventListener("input", () => {
+    function leaf() {
+      const slider = frame.querySelector("input[type=range]");
+      if (!slider) return;
+      const images = [...sheet.querySelectorAll("img")];
       images.forEach((image, i) => { image.hidden = i !== slider.value - 1; });
       const label = images[slider.value - 1].dataset.label;
       frame.querySelector("output").textContent = label;
       slider.setAttribute("aria-valuetext", label);
+    }
+    frame.addEventListener("input", (event) => {
+      leaf();
+      frame.closest(".linked")?.querySelectorAll(".frame").forEach((other) => {
+        if (other === frame) return;
+        other.querySelector("input[type=range]").value = event.target.value;
+        ready.get(other)();
+      });
     });
-    slider.value = slider.defaultValue; // a reload would keep the old place, but not its image
+    const slider = frame.querySelector("input[type=range]");
+    if (slider) slider.value = slider.defaultValue; // a reload would keep the old place
+    return () => { leaf(); show(); };
   }
 
   // A bar of 1, 2 or 5 x 10^n that is at most 40 % of what is to be seen.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from string import Template
 
@@ -25,7 +26,9 @@ from fastpty.report.numbers import (
 from fastpty.report.source import Source
 from fastpty.report.stages import convergence_section, plan_section
 
-__all__ = ["render"]
+__all__ = ["contents", "document", "render", "sections"]
+
+_POLICY = "img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 # Name of the anchor, heading, what fills it; one that comes back empty is left out.
 _SECTIONS = (
@@ -43,25 +46,65 @@ _SECTIONS = (
     ("provenance", "Time and provenance", provenance_section),
     ("configuration", "Configuration", config_section),
 )
+_TITLES = {anchor: title for anchor, title, _ in _SECTIONS}
 
 
 def render(source: Source) -> str:
-    """The whole document."""
-    found = [(anchor, title, fill(source)) for anchor, title, fill in _SECTIONS]
-    filled = [(anchor, title, body) for anchor, title, body in found if body]
-    links = join(
-        element("li", element("a", title, href=f"#{anchor}")) for anchor, title, _ in filled
+    """The whole page of a run, to be kept as a file."""
+    title = f"{source.title}: fastpty report"
+    return document(title, header(source), sections(source))
+
+
+def sections(source: Source) -> dict[str, Html]:
+    """Every section by its anchor, in order, but those that have nothing to say."""
+    found = {}
+    for anchor, title, fill in _SECTIONS:
+        if body := fill(source):
+            found[anchor] = element("section", element("h2", title), body, id=anchor)
+    return found
+
+
+def contents(anchors: Iterable[str]) -> Html:
+    """Links to the sections."""
+    links = (
+        element("li", element("a", _TITLES[anchor], href=f"#{anchor}"), id=f"to-{anchor}")
+        for anchor in anchors
     )
-    sections = join(
-        element("section", element("h2", title), body, id=anchor) for anchor, title, body in filled
-    )
+    return element("nav", element("ol", join(links)), aria_label="Contents")
+
+
+def document(
+    title: str,
+    head: Html,
+    parts: Mapping[str, Html],
+    *,
+    policy: str = _POLICY,
+    style: str = "",
+    script: str = "",
+    nonce: str | None = None,
+) -> str:
+    """A page of sections.
+
+    Parameters
+    ----------
+    head : what stands above them.
+    parts : as :func:`sections` returns them.
+    policy : what the page may load, after "nothing" (Content Security Policy, level 3).
+    style, script : more of them, after the page's own.
+    nonce : of the script, where the policy asks for one.
+    """
     return Template(_file("page.html")).substitute(
-        title=element("title", f"{source.title}: fastpty report"),
-        style=element("style", Html(_file("page.css"))),
-        script=element("script", Html(_file("page.js"))),
-        header=header(source),
-        contents=element("nav", element("ol", links), aria_label="Contents"),
-        sections=sections,
+        policy=element(
+            "meta",
+            http_equiv="Content-Security-Policy",
+            content=f"default-src 'none'; {policy}",
+        ),
+        title=element("title", title),
+        style=element("style", Html(_file("page.css") + style)),
+        script=element("script", Html(_file("page.js") + script), nonce=nonce),
+        header=head,
+        contents=contents(parts),
+        sections=join(parts.values()),
     )
 
 

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fastpty.figures.common import format_length, object_scale, robust_limits, round_length
-from fastpty.figures.object_phase import shown_slices, slice_label
+from fastpty.figures.object_phase import shown_modes, shown_slices, slice_label
 from fastpty.report.labels import count, value_text
 from fastpty.report.markup import Html, element, join
 from fastpty.results import Results
 
-__all__ = ["Picture", "figure", "object_slices", "png_size"]
+__all__ = ["Picture", "figure", "object_modes", "object_slices", "png_size"]
 
 _LONGEST = 1024
 """Pixels along the longer side of a slice that the page holds."""
@@ -137,33 +137,71 @@ def _slider(pictures: Sequence[Picture], what: str, chosen: int) -> Html:
     )
 
 
-def object_slices(results: Results) -> Html:
-    """Every slice's phase, the mean over the object modes, in the scanned area."""
-    slices, lit = shown_slices(results)
-    low, high = robust_limits(slices[:, lit])
-    total, height, width = slices.shape
-    scale = object_scale(results)
-    factor = _factor(slices.shape)
-    pictures = []
-    for z, values in enumerate(slices):
+def object_slices(results: Results, of: str = "phase") -> Html:
+    """Every slice's phase or amplitude, the mean over the object modes, in the scanned area."""
+    slices, lit = shown_slices(results, of)
+    total, modes = len(slices), len(results.phase)
+    labels = []
+    for z in range(total):
         name = slice_label(z, results.gaps)
-        label = (
-            f"{name} ({z + 1} of {total})" if results.gaps is not None else f"{z + 1} of {total}"
-        )
-        pictures.append(Picture(_grey(_binned(values, factor), low, high), f"Phase, {name}", label))
-
-    aspect = width * scale.step[1] / (height * scale.step[0])
-    modes = len(results.phase)
+        numbered = f"{name} ({z + 1} of {total})" if results.gaps is not None else ""
+        labels.append((f"{of.capitalize()}, {name}", numbered or f"{z + 1} of {total}"))
     caption = [
-        "Phase of the slices" if total > 1 else "Phase of the object",
+        f"{of.capitalize()} of the slices" if total > 1 else f"{of.capitalize()} of the object",
         f", the mean over {count(modes, 'object mode')} weighted with their occupancy"
         if modes > 1
         else "",
         ", within the scanned area. ",
         "The first slice is where the beam enters. " if total > 1 else "",
-        f"All slices share one grey scale, {value_text(low)} to {value_text(high)} rad. "
+    ]
+    unit = " rad" if of == "phase" else ""
+    return _stack(results, slices, lit, labels, "".join(caption), "Slice", unit)
+
+
+def object_modes(results: Results) -> Html:
+    """The phase of every object mode, summed over the slices, in the scanned area."""
+    phases, lit = shown_modes(results)
+    modes = len(phases)
+    weights = np.full(modes, 1 / modes) if results.occupancy is None else results.occupancy
+    labels = []
+    for number, weight in enumerate(weights.tolist(), 1):
+        name = f"mode {number}, occupancy {value_text(weight)}"
+        labels.append((f"Phase, {name}", name))
+    of = f", summed over {results.phase.shape[1]} slices" if results.phase.shape[1] > 1 else ""
+    caption = f"Phase of each object mode{of}, within the scanned area. "
+    return _stack(results, phases, lit, labels, caption, "Mode", " rad")
+
+
+def _stack(
+    results: Results,
+    images: NDArray[np.float64],
+    lit: NDArray[np.bool_],
+    labels: Sequence[tuple[str, str]],
+    caption: str,
+    what: str,
+    unit: str,
+) -> Html:
+    """Images [n, Y, X] of the object under a slider, all on one grey scale.
+
+    Parameters
+    ----------
+    lit : [Y, X], where the scale is taken from.
+    labels : text for those who cannot see it, and name, of each.
+    """
+    low, high = robust_limits(images[:, lit])
+    total, height, width = images.shape
+    scale = object_scale(results)
+    factor = _factor(images.shape)
+    pictures = [
+        Picture(_grey(_binned(values, factor), low, high), alt, name)
+        for values, (alt, name) in zip(images, labels, strict=True)
+    ]
+    aspect = width * scale.step[1] / (height * scale.step[0])
+    text = [
+        caption,
+        f"All {what.lower()}s share one grey scale, {value_text(low)} to {value_text(high)}{unit}. "
         if total > 1
-        else f"Grey scale from {value_text(low)} to {value_text(high)} rad. ",
+        else f"Grey scale from {value_text(low)} to {value_text(high)}{unit}. ",
         "What the scan hardly reached is left out. ",
         f"One pixel here is {factor} × {factor} of the object's." if factor > 1 else "",
     ]
@@ -171,13 +209,13 @@ def object_slices(results: Results) -> Html:
         "span",
         element("span", value_text(low)),
         element("i"),
-        element("span", f"{value_text(high)} rad"),
+        element("span", f"{value_text(high)}{unit}"),
         class_="ramp",
     )
     return figure(
         pictures,
-        join(caption),
-        what="Slice",
+        join(text),
+        what=what,
         width=round(min(620.0, 560.0 * aspect)),
         aspect=aspect,
         bar=_scale_bar(width * scale.step[1], scale.unit),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from fastpty.errors import DataError
 from fastpty.figures import save_figures
+from fastpty.report.markup import Html
 from fastpty.results import Results, read_results, read_versions
 
 __all__ = ["Source", "read_source"]
@@ -28,6 +30,7 @@ class Source:
     summary : what ``summary.json`` holds; empty without one.
     figures : PNG files by name.
     written : when the result was written, local time.
+    made : pieces of the page that take long to make, by name, once they are made.
     """
 
     path: Path
@@ -36,11 +39,18 @@ class Source:
     summary: dict[str, Any]
     figures: dict[str, bytes]
     written: datetime
+    made: dict[str, Html] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
         """The run's folder."""
         return self.path.resolve().parent.name or "reconstruction"
+
+    def once(self, name: str, make: Callable[[], Html]) -> Html:
+        """A piece that is the same however often the page is made."""
+        if name not in self.made:
+            self.made[name] = make()
+        return self.made[name]
 
 
 def read_source(place: Path) -> Source:

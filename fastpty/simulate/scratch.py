@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from types import TracebackType
 
@@ -11,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastpty.errors import OutputError
+from fastpty.scratch import ScratchFile
 
 __all__ = ["Scratch"]
 
@@ -37,15 +36,9 @@ class Scratch:
         self._count, self._pixels = count, pixels
         self._bytes = 4 * pixels**2
         need = count * self._bytes + reserve
-        self._file = tempfile.TemporaryFile(dir=output.parent, buffering=0)  # noqa: SIM115
         try:
-            # Not on macOS: there, as in any sparse file, the room is taken when it is written.
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(self._file.fileno(), 0, need)
-            else:
-                self._file.truncate(need)
+            self._file = ScratchFile(output.parent, need)
         except OSError as error:
-            self._file.close()
             raise OutputError(
                 str(output),
                 f"the disk has no room for {need / 2**30:.3g} GiB, the patterns before and after "
@@ -68,18 +61,12 @@ class Scratch:
     def __getitem__(self, part: slice) -> NDArray[np.float32]:
         start, stop, _ = part.indices(self._count)
         values = np.empty((stop - start, self._pixels, self._pixels), np.float32)
-        content, done = values.data.cast("B"), 0
-        while done < len(content):
-            place = start * self._bytes + done
-            done += os.preadv(self._file.fileno(), [content[done:]], place)
+        self._file.read(start * self._bytes, values.data.cast("B"))
         return values
 
     def __setitem__(self, part: slice, values: NDArray[np.float32]) -> None:
         start = part.indices(self._count)[0]
-        content, done = np.ascontiguousarray(values).data.cast("B"), 0
-        while done < len(content):
-            place = start * self._bytes + done
-            done += os.pwrite(self._file.fileno(), content[done:], place)
+        self._file.write(start * self._bytes, np.ascontiguousarray(values).data.cast("B"))
 
     def release(self) -> None:
         """Give back the room reserved for the result, which is about to be written."""

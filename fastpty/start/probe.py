@@ -1,4 +1,5 @@
-"""The probe before the first iteration: of the lens, from a file, or an earlier run's."""
+"""The probe before the first iteration: of the lens, from a file, from vacuum, or an earlier
+run's."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from fastpty.measurements import Measurements
 from fastpty.measurements.load import load_file
 from fastpty.optics import Aberrations, focused_probe, hermite_modes
 from fastpty.results import Results
+from fastpty.start.vacuum import vacuum_probe
 
 __all__ = ["start_probe"]
 
@@ -38,6 +40,9 @@ def start_probe(
     if section.start is not None:
         modes = load_file("probe.start", section.start, folder, ranks=(2, 3))
         return _given("probe.start", modes, config, measurements)
+    if section.vacuum is not None:
+        probe = vacuum_probe(section.vacuum, config, measurements, folder)
+        return _grown(probe, section.modes, section.mode_power)
     shape = measurements.patterns.shape
     if config.beam is None or measurements.pixel_size is None or measurements.wavelength is None:
         raise ConfigError("probe.start", "is needed: there is no beam section.")

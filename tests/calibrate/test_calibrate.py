@@ -148,13 +148,16 @@ def test_a_semiangle_that_contradicts_the_scale(data: Path) -> None:
 
 
 def test_an_affine_of_the_config_is_kept(data: Path, made: Experiment, tmp_path: Path) -> None:
-    """A scan of half the step, stretched twice by the config's affine: the same experiment."""
-    overrides = ["scan.step=0.4", "scan.affine=[[2, 0], [0, 2]]", "scan.rotation_deg=77"]
+    """A scan of half the step, stretched twice by the config's affine, along y by its matrix and
+    along x by its named parts: the same experiment."""
+    parts = f"scan.affine_parts={{scale: 1.5, asymmetry: {-2 / 3}}}"
+    overrides = ["scan.step=0.4", "scan.affine=[[2, 0], [0, 1]]", parts, "scan.rotation_deg=77"]
     config, content = read_input(data, [*KNOWN, *overrides])
     found = solve(gather(config, Path()), config)
     assert_found(found, made)
     written = parse_value(calibrated_config(content, found, "title"))
-    assert np.abs(written["scan"]["affine"]).tolist() == [[2, 0], [0, 2]]
+    np.testing.assert_allclose(np.abs(written["scan"]["affine"]), [[2, 0], [0, 2]], atol=1e-12)
+    assert "affine_parts" not in written["scan"]
 
 
 def test_corner_order_and_a_mask(data: Path, made: Experiment, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 
 from fastpty.checkpoint import CHECKPOINT_NAME, read_checkpoint, write_checkpoint
@@ -27,6 +28,7 @@ from fastpty.job import run_job, set_up
 from fastpty.measurements import Measurements, load_measurements
 from fastpty.model import Model
 from fastpty.observers import Checkpoints
+from fastpty.optics import aperture, electron_wavelength
 from fastpty.recon import Observer, Reconstruction
 from fastpty.results import write_results
 from fastpty.simulate import SimulateConfig, simulate
@@ -86,6 +88,9 @@ def make_material(folder: Path) -> None:
         spots[:, 8, 6] = 0
         first["spots"] = spots.reshape(*SCAN, *WINDOW)
         _add_arrays(second, random)
+    for name, tilt in (("vacuum.npy", 0.2), ("vacuum_2.npy", -0.3)):
+        np.save(folder / name, _aperture(tilt))
+    np.savez(folder / "vacuum.npz", one=_aperture(0.2), two=_aperture(-0.3))
     np.save(folder / "stack.npy", np.concatenate([stack, stack[::-1]]))
     (folder / "raw.raw").write_bytes(bytes(64) + np.tile(stack, (3, 1, 1)).tobytes())
     (folder / "cell.xyz").write_text(
@@ -94,6 +99,13 @@ def make_material(folder: Path) -> None:
     )
     for seed, name in enumerate(("start.h5", "other.h5")):
         write_results(_earlier(tiny, seed).results(), folder / name)
+
+
+def _aperture(tilt: float) -> NDArray[np.float64]:
+    """Counts without a specimen on a background, off the middle, lit unevenly."""
+    disc = np.fft.fftshift(aperture(WINDOW, 0.4, 14, electron_wavelength(300)))
+    light = 1 + tilt * np.linspace(-1, 1, WINDOW[0])[:, None]
+    return np.asarray(np.roll(200 * light * disc, 1, axis=0) + 20)
 
 
 def _add_arrays(file: h5py.File, random: np.random.Generator) -> None:

@@ -107,6 +107,7 @@ def test_the_smallest_configs_are_complete() -> None:
         ("convergence.threshold", "0"),
         ("output.checkpoint_every", "0"),
         ("output.snapshot_patterns", "0"),
+        ("memory", "0"),
     ],
 )
 def test_lower_bounds(field: str, low: str) -> None:

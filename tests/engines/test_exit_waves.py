@@ -110,8 +110,8 @@ def test_after_the_projection_the_moduli_are_the_measured_ones() -> None:
     model, measured = random_model([[9, 11]], slices=2, occupancy=[0.6, 0.4]), random_patterns(1)
     with torch.no_grad():
         waves = ExitWaves(model, complex_object(model), torch.tensor([0]), model.corner)
-        change = waves.change(amplitude_ratio(waves.intensity(), measured, None))
-        after = torch.fft.fft2(waves._slices[-1].exit + change, norm="ortho")
+        change = waves.chain.change(amplitude_ratio(waves.intensity(), measured, None))
+        after = torch.fft.fft2(waves.chain._slices[-1].exit + change, norm="ortho")
     weight = torch.tensor([0.6, 0.4])[:, None, None]
     found = (weight * after.abs().square()).sum((1, 2))
     torch.testing.assert_close(found, measured, **tolerance("transform", torch.float32))
@@ -121,7 +121,7 @@ def test_the_way_back_is_the_adjoint() -> None:
     """<H psi, chi> = <psi, H* chi> over a gap, with a tilt of each position."""
     tilt = [[30.0, -20.0], [-10.0, 40.0]]
     model = random_model([[0, 0], [5, 7]], slices=2, tilt=tilt)
-    waves = ExitWaves(model, complex_object(model), torch.tensor([0, 1]), model.corner)
+    waves = ExitWaves(model, complex_object(model), torch.tensor([0, 1]), model.corner).chain
     generator = torch.Generator().manual_seed(6)
     a, b = torch.randn(2, 2, 1, 1, *WINDOW, dtype=torch.complex64, generator=generator)
     forth = (waves._propagated(a, 0).conj() * b).sum()

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
+from fastpty import agreement, recon
 from fastpty.checkpoint import read_checkpoint, write_checkpoint
-from fastpty.engines import Parts, is_out_of_memory, passes
+from fastpty.engines import Parts, is_out_of_memory, passes, pie
+from fastpty.engines.exit_waves import amplitude_ratio
 from fastpty.errors import MemoryShortageError
+from fastpty.forward import simulate_patterns
 from fastpty.observers import Checkpoints
 from fastpty.recon import Reconstruction
 from tests.recon_cases import Tiny, make_tiny, tiny_run
@@ -149,6 +156,27 @@ def test_in_a_backward(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, together: in
     assert_same(short, whole)
 
 
+def test_while_patterns_are_fetched(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step of the batch before is not taken twice."""
+    changes = {"optimise": {**SGD, "iterations": 2}, "output": {"snapshots": []}}
+    whole, short = (with_contrast(tiny_run(tiny, **changes)) for _ in range(2))
+    whole.run()
+    patterns = short.measurements.patterns
+    recorded, calls = patterns.recorded, []
+
+    def scarce(index: torch.Tensor) -> torch.Tensor:
+        calls.append(index)
+        if len(calls) == 3:
+            raise MemoryError
+        return recorded(index)
+
+    monkeypatch.setattr(patterns, "recorded", scarce)
+    short.run()
+    assert short.parts.largest == 4
+    assert "in batch 3 of 4 of iteration 1" in short.parts.shortages[0]
+    assert_same(short, whole)
+
+
 def test_graphs_are_dropped(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     """They hold memory, and were recorded of whole batches."""
     changes = {"optimise": {**SGD, "iterations": 4}}
@@ -250,3 +278,76 @@ def test_parts_of_an_odd_batch() -> None:
     assert [parts.halve(7, 1, 2) for _ in range(4)] == [True, True, True, False]
     assert parts.largest == 1
     assert [len(part) for part in Parts(3).of(torch.arange(7))] == [3, 3, 1]
+
+
+def test_a_pie_breaks_off(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its steps are no sums over patterns; it is back where the iteration began."""
+    run = tiny_run(tiny, optimise={"engine": "rpie"})
+    begin = {name: tensor.clone() for name, tensor in run.model.unknowns.items()}
+    seen = []
+
+    def short(*arguments: Any) -> torch.Tensor:
+        seen.append(arguments)
+        if len(seen) > 2:
+            raise MemoryError
+        return amplitude_ratio(*arguments)
+
+    monkeypatch.setattr(pie, "amplitude_ratio", short)
+    with pytest.raises(MemoryShortageError, match=r"^optimise\.batch_size: .* iteration 1"):
+        run.run()
+    assert run.parts.largest is None
+    for name, tensor in begin.items():
+        assert torch.equal(run.model.unknowns[name], tensor)
+
+
+LIMITED = """
+import json, resource, sys
+from pathlib import Path
+from tests.recon_cases import Tiny, tiny_run
+
+tiny = Tiny(Path(sys.argv[1]), *[None] * 5)
+tiny_run(tiny).run()
+changes = {"probe": {"modes": 30, "mode_power": 0.01}, "object": {"slices": 8},
+           "optimise": {"batch_size": 30, "iterations": 2}}
+runs = [tiny_run(tiny, **changes) for _ in range(2)]
+(size,) = (line.split()[1] for line in open("/proc/self/status") if line.startswith("VmSize"))
+resource.setrlimit(resource.RLIMIT_AS, (1024 * int(size) + 30 * 2**20, -1))
+runs[0].run()
+resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+runs[1].run()
+print(json.dumps([len(run.parts.shortages) for run in runs]
+                 + [run.history.loss for run in runs]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="limits as Linux has them")
+def test_memory_that_the_system_refuses(tiny: Tiny) -> None:
+    """In a process of its own, which may take 30 MiB for the 65 MiB of waves."""
+    command = [sys.executable, "-c", LIMITED, str(tiny.folder)]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=True)
+    shortages, none, short, whole = json.loads(done.stdout.splitlines()[-1])
+    assert shortages > 0
+    assert none == 0
+    assert short == pytest.approx(whole, rel=tolerance("chain", torch.float32)["rtol"])
+
+
+def test_snapshots_and_agreement_go_in_parts(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is looked at between the iterations needs no more memory than they do."""
+    whole, parted = (with_contrast(tiny_run(tiny)) for _ in range(2))
+    parted.parts.largest = 3
+    expected = whole.snapshot(), whole.results().r_factor
+    seen: list[int] = []
+
+    def counted(model: Any, index: torch.Tensor) -> torch.Tensor:
+        seen.append(len(index))
+        return simulate_patterns(model, index)
+
+    for module in (recon, agreement):
+        monkeypatch.setattr(module, "simulate_patterns", counted)
+    found = parted.snapshot(), parted.results().r_factor
+    assert max(seen) == 3
+    limits = tolerance("chain", torch.float32, scale=float(expected[0].simulated.max()))
+    np.testing.assert_allclose(found[0].simulated, expected[0].simulated, **limits)
+    assert found[1] == pytest.approx(expected[1], rel=limits["rtol"])

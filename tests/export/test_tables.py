@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fastpty.export import Quantity, write_tables
+from fastpty.export import Quantity, latex_text, write_tables
 
 ROWS = [
     Quantity("R factor, 5% left out", 0.1234567890123),
@@ -67,3 +67,17 @@ def test_a_full_disk_leaves_both_earlier_files(
         write_tables(ROWS[:1], tmp_path, "quality")
     assert [file.read_bytes() for file in files] == before
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_latex_of_a_grid() -> None:
+    text = latex_text(["trial", "lr_%", "name"], [[3, 1.5e-4, "a_b"], [4, None, True]])
+    assert text.splitlines() == [
+        r"\begin{tabular}{lrr}",
+        r"\hline",
+        r"trial & lr\_\% & name \\",
+        r"\hline",
+        r"$3$ & $0.00015$ & a\_b \\",
+        r"$4$ & -- & True \\",
+        r"\hline",
+        r"\end{tabular}",
+    ]

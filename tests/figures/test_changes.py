@@ -20,7 +20,7 @@ def test_a_curve_for_each_unknown_that_moved(make_results):
     figure.draw_without_rendering()
     (axes,) = figure.axes
     assert axes.get_yscale() == "log"
-    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["phase", "positions (px)"]
     curves = [line for line in axes.lines if line.get_label() in labels]
     np.testing.assert_array_equal(curves[1].get_ydata(), [np.nan, np.nan, 0.03, 0.01])
@@ -32,7 +32,7 @@ def test_nothing_moved(make_results):
     results.history.change = {"probe": [0.0, 0.0]}
     figure = draw_changes(results)
     figure.draw_without_rendering()
-    assert figure.axes[0].get_legend() is None
+    assert not figure.legends
 
 
 def test_a_history_without_changes(make_results):

@@ -81,6 +81,14 @@ def test_history_has_its_own_panel(make_results):
     (curve,) = [a for a in draw_positions(results).axes if a.get_xlabel() == "iteration"]
     np.testing.assert_array_equal(curve.lines[0].get_ydata(), results.history.displacement)
 
+    mean = np.array(results.history.displacement)
+    results.history.positions = {"rms": (1.2 * mean).tolist(), "max": (3 * mean).tolist()}
+    (curve,) = [a for a in draw_positions(results).axes if a.get_xlabel() == "iteration"]
+    drawn = {line.get_label(): line.get_ydata() for line in curve.lines if line.get_xdata().size}
+    assert list(drawn) == ["mean", "RMS", "max"]
+    np.testing.assert_array_equal(list(drawn.values()), np.outer((1, 1.2, 3), mean))
+    assert curve.get_legend() is not None
+
 
 @pytest.mark.parametrize("moved", [0.0, 1e-8])  # the second is what rounding leaves
 def test_positions_that_did_not_move_have_no_arrows(make_results, moved):

@@ -72,3 +72,32 @@ def test_probes_that_are_zero_or_not_finite_are_drawn(make_results):
         figure = draw_probe_modes(results)
         figure.draw_without_rendering()
         assert titled(figure)[0].get_title() == "mode 1: nan %"
+
+
+def test_power_outside_of_the_aperture(make_results):
+    """Of two waves, one is inside of the aperture's circle and one is not."""
+    results = make_results(probe_modes=1, window=(16, 24), pixel_size=(0.25, 0.5))
+    dk = np.array([1 / (16 * 0.25), 1 / (24 * 0.5)])  # 1/Angstrom
+    results.config = {"beam": {"semiangle_mrad": 1e3 * results.wavelength * 5 * dk[0]}}
+    y, x = np.arange(16)[:, None] - 8, np.arange(24) - 12
+    inside, outside = (np.exp(2j * np.pi * (k * y / 16)) * np.ones_like(x) for k in (5, 7))
+    results.probe = np.stack([inside, 3 * inside + outside, outside]).astype(np.complex64)
+    panels = [axes for axes in draw_probe_modes(results).axes if axes.get_xlabel()]
+    assert [axes.get_xlabel() for axes in panels][1:] == ["10 % outside", "100 % outside"]
+    assert float(panels[0].get_xlabel().split()[0]) < 1e-6
+    (circle,) = panels[0].patches
+    assert (circle.height / 2, circle.width / 2) == pytest.approx((5, 5 * dk[0] / dk[1]))
+    assert tuple(circle.center) == (12, 8)
+
+
+def test_leakage_is_what_the_history_says_last(make_results):
+    results = make_results()
+    assert draw_probe_modes(results).get_suptitle() == ""
+    results.history.leakage = {
+        "amplitude": [0.2, -0.015],
+        "phase": [0.1, 0.2],
+        "ramp": [0.5, 0.25],
+        "raster": [0.1, np.nan],
+    }
+    title = draw_probe_modes(results).get_suptitle()
+    assert title == "Leakage into the object: amplitude −1.5 %, ramp 0.25 px of the detector"

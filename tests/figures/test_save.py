@@ -19,6 +19,8 @@ ALL = [
     "positions.png",
     "phase_sum.png",
     "phase_slices.png",
+    "depth_sections.png",
+    "fourier.png",
 ]
 
 
@@ -37,10 +39,10 @@ def test_all_figures_are_written(make_results, tmp_path):
 def test_figures_of_what_was_free(make_results, tmp_path):
     results = make_results()
     results.tilt = np.ones((len(results.positions), 2), np.float32)
-    results.history.unknowns = {"thickness": [[10.0]] * 12}
+    results.history.unknowns = {"thickness": [[10.0]] * 12, "tilt": [[0.0, 1.0]] * 12}
     results.history.change = {"thickness": [0.1] * 12}
     paths = save_figures(results, tmp_path, dpi=30)
-    expected = ["loss.png", "changes.png", *ALL[1:], "unknowns.png", "tilt.png"]
+    expected = ["loss.png", "changes.png", *ALL[1:], "unknowns.png", "thickness.png", "tilt.png"]
     assert [path.name for path in paths] == expected
 
 
@@ -48,6 +50,7 @@ def test_figures_that_do_not_apply_are_left_out_for_a_reason(make_results, tmp_p
     results = make_results(slices=1, iterations=0)
     results.snapshots = results.snapshots[:1]
     results.snapshots[0].measured = results.snapshots[0].measured[:0]
+    results.phase[...] = np.nan
     with caplog.at_level(logging.INFO, logger="fastpty.figures"):
         paths = save_figures(results, tmp_path, dpi=30)
     assert [path.name for path in paths] == ["probe_modes.png", "positions.png", "phase_sum.png"]
@@ -56,7 +59,10 @@ def test_figures_that_do_not_apply_are_left_out_for_a_reason(make_results, tmp_p
         "changes.png",
         "forward_iter0000.png",
         "phase_slices.png",
+        "depth_sections.png",
+        "fourier.png",
         "unknowns.png",
+        "thickness.png",
         "tilt.png",
         "virtual.png",
     ]

@@ -1,4 +1,4 @@
-"""Tilt, thickness, occupancy and aberrations over the iterations; the tilt over the scan."""
+"""Tilt, occupancy and aberrations over the iterations; the tilt over the scan."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ def test_a_panel_for_each_that_was_free(make_results):
     results.aberrations = {"defocus": 80.0, "C12a": 3.0}
     results.history.unknowns = {
         "thickness": [[10.0], [11.0], [12.0]],
+        "tilt": [[0.0, 1.0], [0.5, 1.0], [0.7, 1.1]],
         "aberrations": [[70.0, 0.0], [75.0, 2.0], [80.0, 3.0]],
         "occupancy": [[0.5, 0.5], [0.6, 0.4], [0.7, 0.3]],
     }
     figure = draw_unknowns(results)
     figure.draw_without_rendering()
-    thickness, occupancy, aberrations, empty = figure.axes
+    tilt, occupancy, aberrations, empty = figure.axes
     assert [a.get_ylabel() for a in figure.axes[:3]] == [
-        "thickness (Å)",
+        "tilt (mrad)",
         "occupancy",
         "aberrations (Å)",
     ]
     assert not empty.axison
-    assert labels(thickness) == ["all gaps"]
+    assert labels(tilt) == ["y", "x"]
     assert labels(occupancy) == ["mode 1", "mode 2"]
     assert labels(aberrations) == ["defocus", "C12a"]
     np.testing.assert_array_equal(aberrations.lines[0].get_ydata(), [70, 75, 80])
@@ -48,15 +49,15 @@ def test_the_band_is_the_spread_over_the_positions(make_results):
     assert band[band[:, 0] == 2, 1].min() == pytest.approx(1.5)
 
 
-def test_many_gaps_have_no_legend(make_results):
+def test_many_curves_have_no_legend(make_results):
     results = make_results(iterations=2)
-    results.history.unknowns = {"thickness": np.ones((2, 9)).tolist()}
+    results.history.unknowns = {"occupancy": np.ones((2, 9)).tolist()}
     (axes,) = draw_unknowns(results).axes
     assert axes.get_legend() is None
 
 
 def test_nothing_was_free(make_results):
-    with pytest.raises(ValueError, match="none of tilt, thickness"):
+    with pytest.raises(ValueError, match="none of tilt, occupancy"):
         draw_unknowns(make_results())
 
 
@@ -69,7 +70,7 @@ def test_the_tilt_over_the_raster(make_results):
     for i in range(2):
         image = figure.axes[i].images[0].get_array()
         np.testing.assert_array_equal(image, results.tilt[:, i].reshape(shape))
-        title = figure.axes[i].get_title(loc="left")
+        title = figure.axes[i].get_title(loc="left").replace("−", "-")
         assert title.startswith(f"Tilt {'yx'[i]}: {results.tilt[:, i].mean():.3g} ± ")
 
 

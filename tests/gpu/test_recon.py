@@ -13,6 +13,7 @@ import torch
 
 pytest.importorskip("pydantic", reason="the config needs pydantic")
 
+from fastpty import recon
 from fastpty.checkpoint import read_checkpoint, write_checkpoint
 from fastpty.engines import graphs, optimisers, passes
 from fastpty.measurements import patterns as patterns_module
@@ -307,6 +308,63 @@ def test_patterns_of_every_kind_and_place(
     on_device = found.measurements.patterns.on_device
     assert on_device is (where == "device" or device.type == "cpu")
     assert_like(found, run_on(torch.device("cpu"), True))
+
+
+def test_patterns_on_the_disk(
+    tiny: Tiny, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are read into the buffers that are copied while the device works."""
+    expected = finish(start(tiny, torch.device("cpu")))
+    monkeypatch.setattr(recon, "room_for_patterns", lambda *_: 1)
+    found = start(tiny, device)
+    assert found.measurements.patterns.on_disk is not None
+    assert_like(finish(found), expected)
+
+
+def test_memory_runs_out_beside_graphs(
+    tiny: Tiny, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After some are recorded; without them the run goes on in parts, and gives their memory
+    back."""
+    run = start(tiny, device, optimise={"positions": {"lr": 1e-3, "start": 5}})
+    for _ in range(4):
+        run._iterate()
+    simulate = passes.simulate_patterns
+
+    def short(model: Any, index: torch.Tensor) -> torch.Tensor:
+        if len(index) > 3:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        return simulate(model, index)
+
+    monkeypatch.setattr(passes, "simulate_patterns", short)
+    finish(run)
+    assert run.parts.largest == 2
+    assert run.engine._passes.recorder is None
+    monkeypatch.undo()
+    expected = start(tiny, torch.device("cpu"), optimise={"positions": {"lr": 1e-3, "start": 5}})
+    assert_like(run, finish(expected))
+
+
+def test_memory_that_the_device_refuses(tiny: Tiny, cuda: torch.device) -> None:
+    """100 MiB for waves of some 250 MiB."""
+    changes = {
+        "probe": {"modes": 30, "mode_power": 0.01},
+        "object": {"slices": 8},
+        "optimise": {"batch_size": 30},
+    }
+    expected = finish(start(tiny, cuda, **changes))
+    run = start(tiny, cuda, **changes)
+    run.engine.record_with(None)
+    torch.cuda.empty_cache()
+    held = torch.cuda.memory_reserved(cuda) + 100 * 2**20
+    total = torch.cuda.get_device_properties(cuda).total_memory
+    torch.cuda.set_per_process_memory_fraction(held / total, cuda)
+    try:
+        finish(run)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, cuda)
+    assert run.parts.shortages
+    assert_like(run, expected)
 
 
 def test_a_graph_does_not_outlive_its_moments(tiny: Tiny, cuda: torch.device) -> None:

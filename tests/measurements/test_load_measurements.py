@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from fastpty.config import ReconConfig, apply_overrides, validate_config
+from fastpty.config.data import AffineConfig
 from fastpty.errors import ConfigError, DataError
 from fastpty.measurements import load_measurements, rotate_positions
 from fastpty.measurements.positions import jittered
@@ -82,6 +83,38 @@ def test_rotation_acts_in_angstrom(folder: Path) -> None:
     """Before the division by pixels that are not square."""
     found = load(folder, "scan.rotation_deg=30", "scan.affine=[[1, 0.1], [0, 1]]")
     expected = rotate_positions(STEPS * 0.5, 30, ((1, 0.1), (0, 1))) / (0.2, 0.25)
+    np.testing.assert_allclose(found.positions, expected)
+
+
+@pytest.mark.parametrize(
+    ("parts", "y", "x"),
+    [
+        ({"scale": 1.5}, (1.5, 0), (0, 1.5)),
+        ({"asymmetry": 0.2}, (1.1, 0), (0, 0.9)),
+        ({"rotation_deg": 90}, (0, 1), (-1, 0)),  # as scan.rotation_deg turns
+        ({"shear_deg": 45}, (1, 0), (1, 1)),
+        ({"asymmetry": 0.2, "rotation_deg": 90}, (0, 1.1), (-0.9, 0)),
+        ({"shear_deg": 45, "rotation_deg": 90}, (1, 1), (-1, 0)),
+        ({"shear_deg": 45, "asymmetry": 0.2}, (1.1, 0), (0.9, 0.9)),
+    ],
+)
+def test_named_parts_of_the_affine(
+    parts: dict[str, float], y: tuple[float, float], x: tuple[float, float]
+) -> None:
+    """Where the unit vectors along y and x go: stretched, turned, then sheared."""
+    np.testing.assert_allclose(AffineConfig(**parts).matrix.T, [y, x], atol=1e-12)
+
+
+def test_named_parts_act_between_the_matrix_and_the_rotation(folder: Path) -> None:
+    parts = AffineConfig(scale=1.1, asymmetry=0.1, rotation_deg=5, shear_deg=2)
+    found = load(
+        folder,
+        "scan.rotation_deg=30",
+        "scan.affine=[[1, 0.1], [0, 1]]",
+        "scan.affine_parts={scale: 1.1, asymmetry: 0.1, rotation_deg: 5, shear_deg: 2}",
+    )
+    matrix = parts.matrix @ [[1, 0.1], [0, 1]]
+    expected = rotate_positions(STEPS * 0.5, 30, matrix) / (0.2, 0.25)
     np.testing.assert_allclose(found.positions, expected)
 
 

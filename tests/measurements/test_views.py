@@ -10,7 +10,8 @@ import torch
 
 from fastpty.config.solve import VirtualConfig
 from fastpty.measurements.views import measured_views
-from fastpty.virtual import annulus
+from fastpty.parallax import aligned_bright_field
+from fastpty.virtual import annulus, bright_field_segments, segment_sums
 from tests.recon_cases import SCAN, WINDOW, make_tiny, tiny_run
 
 
@@ -29,6 +30,21 @@ def test_rings_around_the_disc(run, tmp_path: Path) -> None:
     expected = (counts * ring).sum(axis=(1, 2)) / counts.sum(axis=(1, 2)).mean()
     np.testing.assert_allclose(found.detectors["BF"].ravel(), expected, rtol=1e-4)
     assert found.detectors["ADF"].shape == SCAN
+
+
+def test_the_parallax_image_is_that_of_the_disc(run, monkeypatch) -> None:
+    assert measured_views(run.measurements, VirtualConfig()).parallax is None  # too few positions
+    monkeypatch.setattr("fastpty.parallax.FEWEST", min(SCAN))
+    measured = run.measurements
+    counts = measured.patterns.counts(torch.arange(len(measured.patterns))).numpy()
+    counts = np.fft.fftshift(counts, axes=(1, 2))
+    disc = measured.disc
+    segments = bright_field_segments(WINDOW, disc.centre, disc.radius, 11)
+    sums = segment_sums([(0, counts)], segments, len(counts)).reshape(-1, *SCAN)
+    expected = aligned_bright_field(sums, segments)
+    found = measured_views(measured, VirtualConfig()).parallax
+    assert expected is not None
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_radii_in_mrad(run) -> None:

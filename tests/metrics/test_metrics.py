@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fastpty.metrics import (
     brightest_above_darkest,
+    contrast,
     displacement,
     phase_agreement,
     position_rmse,
@@ -293,3 +294,10 @@ def test_unrelated_noise_ends_within_the_radius():
 def test_refusals(phase, truth, options, message):
     with pytest.raises(ValueError, match=message):
         phase_agreement(phase, truth, **options)
+
+
+def test_contrast_is_the_deviation_from_the_plane():
+    y, x = np.mgrid[:20, :30]
+    stripes = 0.3 * (-1.0) ** y
+    assert contrast(stripes) == pytest.approx(0.3, rel=1e-2)
+    assert contrast(stripes + 5 + 0.2 * x - 0.1 * y) == pytest.approx(contrast(stripes))

@@ -159,3 +159,9 @@ def test_a_window_correlates_coefficients(count: int) -> None:
 def test_what_is_refused(a: NDArray[np.float64], b: NDArray[np.float64], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ring_correlation(a, b)
+
+
+def test_the_area_is_that_of_steps() -> None:
+    """To the first ring's frequency it has the first ring's correlation; noise cancels."""
+    assert curve(np.array([1.0, 0.5, -0.5])).area == pytest.approx(0.01)
+    assert curve(np.ones(7)).area == pytest.approx(0.07)

@@ -58,6 +58,7 @@ struct Waves {
 // Everything that one run leaves behind.
 struct Results {
   std::vector<float> intensity, object, amplitude, phase, spectrum;
+  std::vector<float> power, product, entrance, asked;
   std::vector<double> shift, occupancy, moments;
 };
 
@@ -106,6 +107,20 @@ Results run(const MultisliceIntensity& shared, std::int64_t saved_positions,
   backward.grad_occupancy = found.occupancy.data();
   backward.moments = found.moments.data();
   backward.chi = chi.data();
+  if (!pair) {
+    const std::int64_t windows = shared.positions * shared.object_modes * shared.slices * pixels;
+    const std::int64_t waves = shared.positions * shared.wave_modes * pixels;
+    found.power.resize(size(windows));
+    found.product.resize(size(2 * windows));
+    found.entrance.resize(size(2 * waves));
+    found.asked.resize(size(2 * waves));
+    backward.power = found.power.data();
+    backward.product = reinterpret_cast<Complex<float>*>(found.product.data());
+    backward.entrance = reinterpret_cast<Complex<float>*>(found.entrance.data());
+    backward.asked = reinterpret_cast<Complex<float>*>(found.asked.data());
+    backward.wave_step = 0.7f;
+    backward.wave_share = 0.3f;
+  }
   multislice_intensity_backward(backward);
   return found;
 }
@@ -159,7 +174,9 @@ bool passes(const Shape& s) {
     if (!same(stored.intensity, anew.intensity) || !same(stored.object, anew.object) ||
         !same(stored.amplitude, anew.amplitude) || !same(stored.phase, anew.phase) ||
         !same(stored.spectrum, anew.spectrum) || !same(stored.shift, anew.shift) ||
-        !same(stored.occupancy, anew.occupancy) || !same(stored.moments, anew.moments)) {
+        !same(stored.occupancy, anew.occupancy) || !same(stored.moments, anew.moments) ||
+        !same(stored.power, anew.power) || !same(stored.product, anew.product) ||
+        !same(stored.entrance, anew.entrance) || !same(stored.asked, anew.asked)) {
       return false;
     }
   }

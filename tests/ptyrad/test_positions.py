@@ -61,6 +61,9 @@ def test_flips_and_affine(tiny: Tiny, flips: list[int] | None, affine: list[floa
     np.testing.assert_allclose(found, expected, **near)
 
 
-def test_positions_of_a_plain_raster_have_no_matrix() -> None:
-    assert native().scan.affine == ((1, 0), (0, 1))
-    assert native(init={"pos_scan_affine": [1, 0, 30, 0]}).scan.rotation_deg == 30
+def test_the_four_numbers_keep_their_names() -> None:
+    assert native().scan.affine_parts is None
+    parts = native(init={"pos_scan_affine": [1.1, 0.05, 30, -2]}).scan.affine_parts
+    assert parts is not None
+    assert list(parts.model_dump().values()) == [1.1, 0.05, 30, -2]
+    assert native(init={"pos_scan_flipT": [1, 0, 0]}).scan.affine == ((-1, 0), (0, 1))

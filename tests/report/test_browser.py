@@ -61,9 +61,10 @@ addEventListener("load", async () => {
     arrow: press("ArrowRight"),
   };
   slider.value = 3;
-  slider.dispatchEvent(new Event("input"));
+  slider.dispatchEvent(new Event("input", { bubbles: true }));
   found.slid = seen();
   found.value = slider.getAttribute("aria-valuetext");
+  found.beside = document.querySelectorAll(".linked output")[1].textContent;
   press("+"); press("+");
   found.zoomed = seen();
   found.moved = press("ArrowRight");
@@ -108,6 +109,7 @@ def look(folder: Path, width: int, checks: str = CHECKS) -> Any:
 @pytest.mark.parametrize("width", [1400, 600])
 def test_in_a_window(tmp_path: Path, width: int) -> None:
     results = build_results(scan=(12, 14))
+    results.amplitude[..., 20:] = 0.9
     results.config = {**CONFIG, "data": {"path": "/a_long_folder_name" * 12 + "/scan.h5"}}
     results.config["plan"] = [{"name": f"a stage {i}", "iterations": 3} for i in range(4)]
     results.history.stage = list(np.repeat(range(4), 3).tolist())
@@ -122,7 +124,7 @@ def test_in_a_window(tmp_path: Path, width: int) -> None:
     first, slid, zoomed, right = (found[k] for k in ("first", "slid", "zoomed", "right"))
     assert (first["shown"], first["label"]) == ([True, False, False], "z = 0 Å (1 of 3)")
     assert (slid["shown"], slid["label"]) == ([False, False, True], "z = 20 Å (3 of 3)")
-    assert found["value"] == slid["label"]
+    assert found["value"] == found["beside"] == slid["label"]
     assert not found["arrow"]  # a page that is not zoomed scrolls
     assert (first["transform"], first["bar"]) == ("", "5 Å")
     assert zoomed["transform"].endswith("scale(1.96)")

@@ -111,7 +111,7 @@ def test_a_run_writes_its_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert job.summary["preflight"][0]["subject"] == "patterns"
     assert not (tmp_path / "out" / "figures").exists()
     sections = [image["section"] for image in page.images]
-    assert [sections.count(name) for name in ("object", "convergence", "positions")] == [4, 2, 1]
+    assert [sections.count(name) for name in ("object", "convergence", "positions")] == [7, 2, 1]
 
     def missing(*arguments: object) -> Path:
         raise FiguresUnavailableError("matplotlib", "is not installed.")

@@ -164,9 +164,11 @@ def test_runs_of_every_kind(
     page = read_page(make_run(tmp_path / "a", SUMMARY, **changes))
     said = page.said(section)
     assert words.replace(". Grey", ".") in said
+    slices, modes = changes.get("slices", 3), changes.get("object_modes", 1)
     sliders = [a for a in page.attributes if a.get("type") == "range"]
-    assert len(sliders) == (0 if changes.get("slices") == 1 else 1)
-    assert len([i for i in page.images if i["section"] == "object"]) == changes.get("slices", 3)
+    assert len(sliders) == (slices > 1) + (modes > 1)
+    shown = [i for i in page.images if i["section"] == "object"]
+    assert len(shown) == slices + (modes if modes > 1 else 0)
 
 
 def test_a_tilt_for_each_position(tmp_path: Path) -> None:
@@ -279,7 +281,7 @@ def test_figures_are_drawn_where_there_are_none(tmp_path: Path) -> None:
     results.snapshots = []
     page = read_page(make_run(tmp_path / "a", None, (), results=results))
     assert [image["section"] for image in page.images] == [
-        *("object", "object", "convergence", "probe", "positions")
+        *("object", "object", "object", "convergence", "probe", "positions")
     ]
     assert not list((tmp_path / "a" / "figures").iterdir())
 

@@ -79,6 +79,39 @@ def test_slices_are_the_phase_in_grey(tmp_path: Path) -> None:
     assert "rad. What the scan hardly reached is left out." in page.said("object")
 
 
+def test_amplitude_beside_the_phase(tmp_path: Path) -> None:
+    """One that is the same everywhere, as where it was not fitted, is not shown."""
+    results = build_results(slices=2)
+    results.amplitude[:, 1] = np.linspace(0.5, 1, results.amplitude.shape[-1])
+    page = read_page(make_run(tmp_path / "a", None, results=results))
+    alts = [i["alt"] for i in page.images if i["section"] == "object"]
+    assert alts == [
+        *("Phase, z = 0 Å", "Phase, z = 10 Å", "Amplitude, z = 0 Å", "Amplitude, z = 10 Å"),
+    ]
+    said = page.said("object")
+    assert "Amplitude of the slices, within the scanned area." in said
+    assert re.search(r"All slices share one grey scale, 0\.\d+ to 1\. ", said)
+    first, second = (page.pixels(n).astype(int) for n in (2, 3))
+    assert (first == 255).all()
+    assert (np.diff(second) >= 0).all()
+
+
+def test_the_phase_of_each_object_mode(tmp_path: Path) -> None:
+    """Summed over the slices, each with its own weight."""
+    results = build_results(object_modes=2, slices=2)
+    results.occupancy = np.array([0.75, 0.25], np.float32)
+    rising = np.linspace(-1, 1, results.phase.shape[-1])
+    results.phase[0], results.phase[1, 0], results.phase[1, 1] = rising, rising, -rising
+    page = read_page(make_run(tmp_path / "a", None, results=results))
+    shown = [i["data-label"] for i in page.images if i["section"] == "object"]
+    assert shown[2:] == ["mode 1, occupancy 0.75", "mode 2, occupancy 0.25"]
+    assert "Phase of each object mode, summed over 2 slices" in page.said("object")
+    first, second = (page.pixels(n).astype(int) for n in (2, 3))
+    assert (np.diff(first) >= 0).all()
+    assert (first[:, 0] == 0).all()
+    assert np.ptp(second) == 0
+
+
 def test_large_slices_are_binned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_run(tmp_path / "a", None)
     whole = read_page(folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.config.table.entries import Change, Entry, array_file, below
+from tests.config.table.entries import Change, Elsewhere, Entry, array_file, below
 
 __all__ = ["DATA"]
 
@@ -28,6 +28,11 @@ def data(value: Any, sees: str = "patterns", **base: Any) -> Change:
 
 def calibrated(value: Any, **base: Any) -> Change:
     return Change(value, "start", {"calibration": {"pixel_size": None, **base}})
+
+
+def parts(value: float) -> Change:
+    """Of the named parts of the scan's matrix."""
+    return Change(value, "positions", {"scan": {"affine_parts": {}}})
 
 
 DATA: dict[str, Entry] = {
@@ -57,6 +62,7 @@ DATA: dict[str, Entry] = {
             "gap": data(4 * 16 * 14, **RAW),
             "zero_frequency": data("corner"),
             "negative": data("clip", "refusal", dataset="negative"),
+            "scratch": Elsewhere("tests/measurements/test_on_disk.py::test_a_run_from_the_disk"),
             "leave_out": data(0.2, "loss"),
             "half": data({"part": 1}, "loss"),
             "half.split": data("random", "loss", half={"part": 1}),
@@ -99,6 +105,11 @@ DATA: dict[str, Entry] = {
             "step": Change(1.05, "positions"),
             "rotation_deg": Change(1.0, "positions"),
             "affine": Change([[1.0, 0.02], [0.0, 1.0]], "positions"),
+            "affine_parts": Change({"shear_deg": 1.0}, "positions"),
+            "affine_parts.scale": parts(1.02),
+            "affine_parts.asymmetry": parts(0.02),
+            "affine_parts.rotation_deg": parts(1.0),
+            "affine_parts.shear_deg": parts(1.0),
             "jitter_px": Change(0.1, "positions"),
             "positions": Change(
                 {**LISTED, "dataset": "positions_2"}, "positions", also={"scan": {"step": None}}

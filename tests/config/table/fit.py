@@ -24,6 +24,8 @@ LONGER = {"optimise": {"iterations": 3}}
 RPIE = {"optimise": {"engine": "rpie", "batch_size": 10}}
 SEARCH = {"optimise": {"engine": "search", "batch_size": 10}}
 MPIE = {"optimise": {"engine": "mpie", "batch_size": 10}}
+LSQML = {"optimise": {"engine": "lsqml", "batch_size": 10}}
+LASTING = {"optimise": {**LSQML["optimise"], "lsqml": {"object_momentum": 0.5}}}
 
 
 def misfit(name: str, **values: Any) -> dict[str, Entry]:
@@ -111,6 +113,15 @@ FIT: dict[str, Entry] = {
     "optimise.search.radius": Change(2.0, "unknowns", SEARCH),
     "optimise.search.folds": Change(2, "unknowns", SEARCH),
     "optimise.search.passes": Change(2, "unknowns", SEARCH),
+    "optimise.lsqml.object_step": Change(0.5, "unknowns", LSQML),
+    "optimise.lsqml.probe_step": Change(0.5, "unknowns", LSQML),
+    "optimise.lsqml.object_damping": Change(0.5, "unknowns", LSQML),
+    "optimise.lsqml.probe_damping": Change(0.5, "unknowns", LSQML),
+    "optimise.lsqml.step_damping": Change(0.5, "unknowns", LSQML),
+    "optimise.lsqml.object_momentum": Change(0.9, "unknowns", LSQML),
+    "optimise.lsqml.probe_momentum": Change(0.9, "unknowns", LSQML),
+    "optimise.lsqml.momentum_every": Change(5, "unknowns", LASTING),
+    "optimise.lsqml.position_step": Change(0.5, "unknowns", LSQML),
     "optimise.batch_size": Change(10, "unknowns"),
     "optimise.accumulate": Change(2, "unknowns", {"optimise": {"batch_size": 10}}),
     "optimise.grouping": Change("compact", "unknowns", {"optimise": {"batch_size": 10}}),

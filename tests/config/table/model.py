@@ -11,6 +11,8 @@ __all__ = ["MODEL"]
 TWO_MODES = {"object": {"modes": 2}}
 EACH = {"object": {"tilt_per": "position"}}
 SOURCE = {"probe": {"source_size": 0.3}}
+VACUUM = {"path": "vacuum.npy"}
+FLIPPED = {"preprocess": [{"step": "flip", "flip_y": True}, {"step": "centre"}]}
 # The earlier object has 2 modes and 3 slices.
 SAME = {"slices": 3, "modes": 2}
 
@@ -53,6 +55,20 @@ MODEL: dict[str, Entry] = {
     **array_file("probe.start", "start", "probe", "probe_2"),
     # The other is the one that the beam's section gives.
     "probe.start": Change({"path": "a.h5", "dataset": "probe_2"}, "start"),
+    "probe.vacuum": Change(VACUUM, "start"),
+    **below(
+        "probe.vacuum",
+        {
+            "path": Change("vacuum_2.npy", "start", {"probe": {"vacuum": VACUUM}}),
+            "dataset": Change(
+                "two", "start", {"probe": {"vacuum": {"path": "vacuum.npz", "dataset": "one"}}}
+            ),
+            "format": Change("tiff", "refusal", {"probe": {"vacuum": VACUUM}}),
+            "of": Change("preprocessed", "start", {"probe": {"vacuum": VACUUM}, **FLIPPED}),
+            "threshold": Change(0.3, "start", {"probe": {"vacuum": VACUUM}}),
+            "recentre": Change(False, "start", {"probe": {"vacuum": VACUUM}}),
+        },
+    ),
     "detector.blur": Change(0.5, "loss"),
     "start": Change({"file": "start.h5"}, "start", {"object": SAME}),
     **below(

@@ -28,6 +28,7 @@ OUTPUT: dict[str, Entry] = {
             "snapshot_patterns": Change(2, "snapshots", {"output": {"snapshots": ["final"]}}),
             "figures": Elsewhere("tests/test_job.py::test_figures"),
             "report": Elsewhere("tests/report/test_command.py::test_a_run_writes_its_report"),
+            "progress": Elsewhere("tests/test_progress.py::test_output_progress"),
             "virtual.unit": Change("mrad", "files", {"output": {"virtual": {"rings": RINGS}}}),
             "virtual.rings": Change({"DF": [1.2, 1.4]}, "files"),
             "tiff": Change(True, "files"),
@@ -40,4 +41,5 @@ OUTPUT: dict[str, Entry] = {
     ),
     "truth": Change("a.h5", "files"),
     "device": Change("cuda", "device"),
+    "memory": Elsewhere("tests/test_memory.py::test_batches_in_parts"),
 }

@@ -1,0 +1,254 @@
+"""Iterative least squares of generalised maximum likelihood: LSQ-ML.
+
+After Odstrcil, Menzel & Guizar-Sicairos, Opt. Express 26 (2018) 3108. A batch of positions j, with
+the waves psi_z[j,m,n] incident on slice z of the object O_z[n], of weight w_n, and spectra S of the
+exit waves, I = sum_mn w |S|^2:
+
+1. What the exit waves are to change by, down the gradient of the likelihood of the noise ::
+
+       chi = F^-1{ S (sqrt(M / I) - 1) }                  amplitudes (Gaussian), whose step is 1
+       chi = F^-1{ S xi_j (M / I - 1) }                   counts (Poisson), xi_j from poisson_step
+
+2. One direction for object and probe, from all positions of the batch; both are gradients, over
+   the illumination and transmission q, to which a share delta of their largest is added ::
+
+       dO_z = sum_jm conj(psi_z) chi_z / (q + delta_O max q),    q = sum_jm w |psi_z|^2
+       dP   = sum_jn S_j^-1 { w conj(O_0) chi_0 } / (q + delta_P max q),    q = sum_jn w |O_0|^2
+
+   where chi_{z-1} is conj(O_z) chi_z, propagated backwards, and S_j moves the probe to its place.
+
+3. For each position by itself the two steps that explain chi best, to first order ::
+
+       min_{a,b} sum_mn w || chi_0 - a dO_0 psi_0 - b S_j(dP) O_0 ||^2
+
+   Behind the first slice there is the object alone; a slice takes 1 / Nz of its step, as all of
+   them explain the same chi (several slices: Tsai et al., Opt. Express 24 (2016) 29089).
+
+4. Their means over the batch, that of the object weighted by who sees a pixel ::
+
+       O_z += dO_z / Nz  sum_j a_z,j sum_m |psi_z|^2 / sum_jm |psi_z|^2,        P += dP mean_j(b_j)
+
+All modes have a say in 2 and 3: the directions are then those of the likelihood itself, and the
+steps those of its least squares. (The authors' program moves the object by the first mode alone.)
+"""
+
+from __future__ import annotations
+
+import torch
+
+from fastpty.config.loss import LossConfig
+from fastpty.config.lsqml import LsqmlConfig
+from fastpty.config.pie import PieSettings
+from fastpty.engines.exit_waves import ExitWaves, amplitude_ratio
+from fastpty.engines.parts import Parts
+from fastpty.engines.passes import Passes
+from fastpty.engines.pie import OBJECT, PieEngine, PiePasses
+from fastpty.engines.slice_waves import Products, largest, power_of
+from fastpty.measurements import Patterns
+from fastpty.model import Model
+
+__all__ = ["LsqmlEngine", "poisson_step", "solve_steps"]
+
+# Newton's steps in the search for the one along the Poisson likelihood.
+_SEARCHES = 3
+
+
+class LsqmlEngine(PieEngine):
+    """LSQ-ML; what is between the batches is as with the PIEs."""
+
+    shares = False
+
+    def _make_passes(self, loss: LossConfig) -> Passes:
+        config = self._config
+        return LsqmlPasses(
+            self.model,
+            self.patterns,
+            loss,
+            config.batch_size,
+            self._parts,
+            config.engine,
+            self._settings,
+            self._velocity,
+            config.lsqml,
+        )
+
+
+class LsqmlPasses(PiePasses):
+    """Passes in which each batch is an update by least squares.
+
+    Parameters
+    ----------
+    config : the engine's section; the others as in :class:`PiePasses`.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        patterns: Patterns,
+        loss: LossConfig,
+        size: int,
+        parts: Parts,
+        engine: str,
+        settings: PieSettings,
+        velocity: dict[str, torch.Tensor],
+        config: LsqmlConfig,
+    ) -> None:
+        super().__init__(model, patterns, loss, size, parts, engine, settings, velocity)
+        self._config = config
+
+    def _updates(
+        self,
+        waves: ExitWaves,
+        intensity: torch.Tensor,
+        measured: torch.Tensor,
+        free: tuple[str, ...],
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        config = self._config
+        found = waves.products(self._ratio(intensity, measured), apart=True)
+        of_object = of_probe = light = None
+        if any(name in free for name in OBJECT):
+            light = waves.illuminated(found.power)
+            of_object = found.obj / (light + config.object_damping * largest(light))
+        if "probe" in free:
+            passed = waves.transmitted()
+            passed = passed + config.probe_damping * largest(passed)
+            of_probe = waves.of_probe(found.probe / passed)
+        a, b = step_lengths(waves, found, of_object, of_probe, config.step_damping)
+        if of_object is not None and light is not None:
+            tiny = torch.finfo(light.dtype).tiny
+            mean = waves.illuminated(found.power, a) / light.clamp(min=tiny)
+            of_object = of_object * (config.object_step / a.shape[1] * mean)
+        if of_probe is not None:
+            of_probe = of_probe * (config.probe_step * b.mean())
+        return of_object, of_probe
+
+    def _ratio(self, intensity: torch.Tensor, measured: torch.Tensor) -> torch.Tensor:
+        """[B, Ny, Nx] by which the spectra are multiplied."""
+        mask = self.patterns.mask
+        poisson = self._loss.poisson
+        if poisson is None:
+            return amplitude_ratio(intensity, measured, mask)
+        floored = intensity + poisson.eps
+        excess = 1 - measured / floored
+        if mask is not None:
+            excess = torch.where(mask, excess, 0.0)
+        step = poisson_step(floored, measured, excess)
+        return 1 - step[:, None, None] * excess
+
+
+def poisson_step(
+    intensity: torch.Tensor, measured: torch.Tensor, excess: torch.Tensor
+) -> torch.Tensor:
+    """[B] the step xi down the gradient of the Poisson likelihood that makes it largest.
+
+    Along S (1 - xi e), with e = 1 - M / I, up to constants ::
+
+        L(xi)   = sum_k I (1 - xi e)^2 - 2 M log(1 - xi e)
+        L' / 2  = sum_k e (M / (1 - xi e) - I (1 - xi e))
+        L'' / 2 = sum_k e^2 (M / (1 - xi e)^2 + I)
+
+    It is convex, and falls at 0. A pixel by itself wants 1 / (1 + sqrt(M / I)), near a solution
+    1/2; from their mean, weighted by e^2 I, by Newton's steps on xi L', to which single bright
+    pixels add little more than a constant; they are halvings of the interval where they leave it.
+
+    Parameters
+    ----------
+    intensity, measured : [B, Ny, Nx] I > 0 and M.
+    excess : [B, Ny, Nx] e; 0 where a pixel is bad.
+    """
+    low, high = intensity.new_zeros(len(intensity)), intensity.new_ones(len(intensity))
+    weight = excess.square().mul_(intensity)
+    total = _sum(weight).clamp(min=torch.finfo(weight.dtype).tiny)
+    step = _sum(weight / (1 + (measured / intensity).sqrt())) / total
+    for _ in range(_SEARCHES):
+        # At most 1: where M is 0, that pixel is dark after a whole step.
+        left = (1 - step[:, None, None] * excess).clamp_(min=1e-6)
+        counts = measured / left
+        slope = (excess * (counts - intensity * left)).sum(-1).sum(-1)
+        bend = (excess.square() * (counts / left + intensity)).sum(-1).sum(-1)
+        low, high = torch.where(slope < 0, step, low), torch.where(slope < 0, high, step)
+        tried = step - step * slope / (slope + step * bend)
+        inside = (tried >= low) & (tried <= high)
+        step = torch.where(inside, tried, (low + high) / 2)
+    return step
+
+
+def step_lengths(
+    waves: ExitWaves,
+    found: Products,
+    of_object: torch.Tensor | None,
+    of_probe: torch.Tensor | None,
+    damping: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Step 3 above for every position.
+
+    Parameters
+    ----------
+    found : of :meth:`ExitWaves.products`, apart.
+    of_object, of_probe : the directions, [No, Nz, Y, X] and [M, Ny, Nx]; None: it is fixed.
+    damping : as in :func:`solve_steps`.
+
+    Returns
+    -------
+    object : [B, Nz] a.
+    probe : [B] b.
+    """
+    positions, _, slices, *_ = found.power.shape
+    none = found.power.new_zeros(positions)
+    steps, b = [], none
+    for z in range(slices):
+        oo = ask_o = op = pp = ask_p = none
+        if of_object is not None and found.product is not None:
+            window = waves.windows(of_object[:, z])
+            oo = _sum(power_of(window).mul_(waves.weighted(found.power[:, :, z])))
+            ask_o = _real_sum(window, found.product[:, :, z])
+        if z == 0 and of_probe is not None and found.asked is not None:
+            there = waves.windows(waves.first_slice)
+            lit = waves.lit_by(of_probe)
+            pp = _sum(waves.weighted(power_of(there)).sum(1) * power_of(lit).sum(1))
+            ask_p = _real_sum(lit, found.asked)
+            if of_object is not None and found.entrance is not None:
+                across = waves.weighted(there.conj() * window).sum(1)
+                op = _real_sum(across, (found.entrance.conj() * lit).sum(1))
+            a, b = solve_steps(oo, op, pp, ask_o, ask_p, damping)
+        else:
+            a, _ = solve_steps(oo, none, none, ask_o, none, damping)
+        steps.append(a)
+    return torch.stack(steps, dim=1), b
+
+
+def solve_steps(
+    oo: torch.Tensor,
+    op: torch.Tensor,
+    pp: torch.Tensor,
+    ask_o: torch.Tensor,
+    ask_p: torch.Tensor,
+    damping: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(a, b) [B], not negative, of ``[[oo, op], [op, pp]] (a, b) = (ask_o, ask_p)``.
+
+    Parameters
+    ----------
+    damping : share of the mean over the batch of oo, and of pp, that is added to them.
+    """
+    tiny = torch.finfo(oo.dtype).tiny
+    oo = oo + damping * oo.mean()
+    pp = pp + damping * pp.mean()
+    # What does not move has neither a diagonal nor a right side.
+    oo, pp = (torch.where(d > 0, d, 1.0) for d in (oo, pp))
+    # Of two directions that do the same the determinant is all rounding.
+    size = (oo * pp - op * op).clamp(min=1e-6 * (oo * pp).clamp(min=tiny))
+    a, b = pp * ask_o - op * ask_p, oo * ask_p - op * ask_o
+    return (a / size).clamp(min=0), (b / size).clamp(min=0)
+
+
+def _sum(values: torch.Tensor) -> torch.Tensor:
+    """[B] of real [B, ..., Ny, Nx], row by row: the same for any number of threads."""
+    return values.sum(-1).sum(-1).reshape(len(values), -1).sum(-1)
+
+
+def _real_sum(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """[B] Re sum conj(a) b of complex [B, ..., Ny, Nx]."""
+    # Real and imaginary parts as one row: a sum over pairs is slow.
+    left, right = (torch.view_as_real(part).flatten(-2) for part in (a, b))
+    return _sum(left * right)

@@ -1,0 +1,5 @@
+"""What the tests of studies share."""
+
+from tests.tune.cases import formula
+
+__all__ = ["formula"]
