@@ -6,7 +6,7 @@ import json
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -34,9 +34,6 @@ from fastpty.cli.schema import schema
 from fastpty.cli.studies import ablate, tune
 from fastpty.cli.watch import watch
 from fastpty.errors import FastptyError, MemoryShortageError, OutputError
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
 
 __all__ = ["app", "main"]
 
