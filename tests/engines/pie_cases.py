@@ -73,7 +73,7 @@ def updates_of(
     with torch.no_grad():
         waves = ExitWaves(model, complex_object(model), batch, model.corner[batch])
         ratio = amplitude_ratio(waves.intensity(), measured[batch], mask)
-        found = waves.updates(ratio, rule_object, rule_wave)
+        found = waves.updates(ratio, rule_object, rule_wave, lambda here: here)
     return found[0].numpy(), found[1].numpy()
 
 
