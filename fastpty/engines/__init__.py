@@ -13,6 +13,7 @@ from fastpty.engines.lsqml import LsqmlEngine
 from fastpty.engines.parts import Parts, is_out_of_memory
 from fastpty.engines.passes import NotFiniteError
 from fastpty.engines.pie import PieEngine, pie_state_copies, pie_wave_memory
+from fastpty.engines.position_search import SEARCH_STATE_COPIES, SearchEngine
 from fastpty.errors import ConfigError
 from fastpty.forward import runs_fused, wave_memory
 from fastpty.measurements import Patterns, Visited
@@ -28,6 +29,7 @@ __all__ = [
     "NotFiniteError",
     "Parts",
     "PieEngine",
+    "SearchEngine",
     "batch_memory",
     "check_sharing",
     "is_out_of_memory",
@@ -73,6 +75,8 @@ def check_sharing(stage: Stage) -> None:
 def _kind(stage: Stage) -> type[Engine]:
     if stage.optimise.engine == "lsqml":
         return LsqmlEngine
+    if stage.optimise.engine == "search":
+        return SearchEngine
     if stage.optimise.projects:
         return PieEngine
     return LBFGSEngine if stage.optimise.optimiser.name == FULL_BATCH else GradientEngine
@@ -80,6 +84,8 @@ def _kind(stage: Stage) -> type[Engine]:
 
 def state_copies(optimise: OptimiseConfig) -> int:
     """How many times the memory of the unknowns an engine needs for itself."""
+    if optimise.engine == "search":
+        return SEARCH_STATE_COPIES
     if optimise.projects:
         return pie_state_copies(optimise)
     if optimise.optimiser.name == FULL_BATCH:
