@@ -131,6 +131,27 @@ def test_a_stopped_run_is_resumed(
     assert_same(found, expected)
 
 
+def test_a_run_goes_on_with_its_own_arrays(
+    tiny: Tiny, counts: NDArray[np.float32], tmp_path: Path
+) -> None:
+    """Others are refused, and do not take the place of those that the folder's config names."""
+    with h5py.File(tiny.folder / "tiny.h5") as file:
+        positions = file["positions_A"][:]
+
+    def go_on(positions: NDArray[np.float64], **how: Any) -> Results:
+        scan = {"step": None, "positions": {"path": positions, "unit": "angstrom"}}
+        config = merged(without("data", "path", "dataset"), {"scan": scan})
+        return fastpty.reconstruct(config, counts, output=tmp_path / "out", quiet=True, **how)
+
+    def stop(run: Reconstruction, report: IterationReport) -> None:
+        run.stop_requested = True
+
+    go_on(positions, observers=[stop])
+    with pytest.raises(DataError, match=r"^scan\.positions\.path: has other values than .*npy"):
+        go_on(positions[::-1], resume=True)
+    assert len(go_on(positions, resume=True).history.loss) > 1
+
+
 def test_observers_and_functions_watch(tiny: Tiny) -> None:
     seen: list[str] = []
 

@@ -177,6 +177,16 @@ class AblateConfig(TrialsConfig):
             raise ValueError("names no field")
         return {name: _named(name, levels) for name, levels in value.items()}
 
+    @model_validator(mode="after")
+    def _one_seed(self) -> AblateConfig:
+        """That of a run is one of ``seeds``, whatever else says so."""
+        variants = [
+            v for named in self.vary.values() if isinstance(named, dict) for v in named.values()
+        ]
+        if any("seed" in fields for fields in (self.vary, self.set, *variants)):
+            raise ValueError("vary or set changes seed, which comes from seeds; give it there")
+        return self
+
     @field_validator("seeds")
     @classmethod
     def _seeds(cls, value: list[int]) -> list[int]:

@@ -64,6 +64,9 @@ def test_a_search_is_refused(changes: dict[str, Any], message: str) -> None:
         ({"vary": {"object.slices": 2}}, "must be a list of values, or a mapping of variants"),
         ({"vary": {"a": {"one": {}, "two": 2}}}, "a.two must be a mapping of fields to values"),
         ({"seeds": [1, 1]}, "must be one seed or more, each once"),
+        ({"vary": {"seed": [1, 2]}}, "changes seed, which comes from seeds"),
+        ({"vary": {"a": {"one": {}, "two": {"seed": 2}}}}, "changes seed, which comes from seeds"),
+        ({"set": {"seed": 2}}, "changes seed, which comes from seeds"),
     ],
 )
 def test_an_ablation_is_refused(changes: dict[str, Any], message: str) -> None:
