@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fastpty.config import ReconConfig, resolve_path
 from fastpty.config.data import HalfConfig
-from fastpty.distributed import choose_device
+from fastpty.distributed import Processes, choose_device
 from fastpty.engines import IterationReport, is_out_of_memory
 from fastpty.errors import ConfigError, DataError, FastptyError
 from fastpty.figures.crop import scanned_area
@@ -100,11 +100,13 @@ class TrialRunner:
     Parameters
     ----------
     folder : relative paths in the configs start here.
+    beside : how many runners share this machine's memory, with this one.
     """
 
-    def __init__(self, folder: Path, wanted: Wanted) -> None:
+    def __init__(self, folder: Path, wanted: Wanted, beside: int = 1) -> None:
         self._folder = folder
         self._wanted = wanted
+        self._processes = Processes(here=beside)
         self._key = ""
         self._recorded: Recorded | None = None
 
@@ -184,7 +186,11 @@ class TrialRunner:
         if self._recorded is None or key != self._key:
             self._recorded = None  # so that there is never room for two
             room = room_for_patterns(config, choose_device(config.device))
-            self._recorded = load_recorded(config, self._folder, room=room)
+            if room is not None:
+                room //= self._processes.here
+            self._recorded = load_recorded(
+                config, self._folder, room=room, processes=self._processes
+            )
             self._key = key
         return measurements_of(self._recorded, config, self._folder)
 

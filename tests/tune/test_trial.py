@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fastpty import memory
 from fastpty.config import ReconConfig, validate_config
 from fastpty.errors import DataError, DivergenceError
 from fastpty.measurements import load_measurements
@@ -87,6 +88,24 @@ def test_data_in_memory_make_the_same_measurements(tiny: Tiny, changes: dict[str
     assert (
         run(runner, **changes).losses == run(TrialRunner(tiny.folder, Wanted()), **changes).losses
     )
+
+
+def test_runners_share_the_memory(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the patterns, and that of the plan."""
+    monkeypatch.setattr(memory, "free_memory", lambda device: 2**30)
+    seen: list[tuple[str, int]] = []
+
+    def plan(self: Reconstruction, observers: object) -> None:
+        assert self.memory.available is not None
+        seen.append((self.memory.place, self.memory.available))
+        raise MemoryError
+
+    monkeypatch.setattr(Reconstruction, "run", plan)
+    for beside in (1, 2, 2**16):
+        run(TrialRunner(tiny.folder, Wanted(), beside))
+    assert [place for place, _ in seen[:2]] == ["device", "device"]
+    assert seen[0][1] - seen[1][1] == (15 * 2**30 // 16) // 2
+    assert seen[2][0] not in ("device", "host")
 
 
 def test_halves(tiny: Tiny) -> None:
