@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations, product
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -185,6 +186,24 @@ class AblateConfig(TrialsConfig):
         ]
         if any("seed" in fields for fields in (self.vary, self.set, *variants)):
             raise ValueError("vary or set changes seed, which comes from seeds; give it there")
+        return self
+
+    @model_validator(mode="after")
+    def _apart(self) -> AblateConfig:
+        """Of a product one factor would undo what another has set, under the labels of both."""
+        if self.design != "product":
+            return self
+        fields = {
+            name: {name} if isinstance(levels, list) else {f for v in levels.values() for f in v}
+            for name, levels in self.vary.items()
+        }
+        for (one, mine), (other, others) in combinations(fields.items(), 2):
+            for a, b in product(sorted(mine), sorted(others)):
+                if a == b or a.startswith(f"{b}.") or b.startswith(f"{a}."):
+                    raise ValueError(
+                        f"{one} and {other} both change {max(a, b, key=len)}; in a product each "
+                        "field belongs to one of them"
+                    )
         return self
 
     @field_validator("seeds")
