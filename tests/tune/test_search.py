@@ -238,6 +238,21 @@ def test_values_that_exclude_each_other_fail_by_themselves(
         assert ("a single slice" in row["reason"]) == refused
 
 
+def test_best_values_that_the_base_refuses_without_set(
+    folder: Path, formula: type[Formula]
+) -> None:
+    """A single slice has no thickness. The trials are not lost for that."""
+    write_base(folder, object={"slices": 1}, optimise={"thickness": {"lr": 0}})
+    study = {
+        "set": {"object.slices": 2, "optimise.iterations": 4},
+        "search": {"optimise.thickness.lr": {"low": 0.01, "high": 0.1}},
+    }
+    best = search(folder, trials=2, **study).summary["best"]
+    assert 0.01 <= best["values"]["optimise.thickness.lr"] <= 0.1
+    assert len(trials(folder)) == 2
+    assert not (folder / "out" / "best.yaml").exists()
+
+
 def test_a_search_of_which_no_trial_is_complete(folder: Path, formula: type[Formula]) -> None:
     formula.fails_above = -1
     summary = search(folder, trials=3).summary
