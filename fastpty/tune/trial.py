@@ -139,6 +139,8 @@ class TrialRunner:
                 raise
             found.state, found.reason = "failed", " ".join(str(error).split())
         found.numbers["seconds"] = time.perf_counter() - begun
+        # NaN is neither better nor worse than anything, and no JSON.
+        found.numbers = {name: _known(value) for name, value in found.numbers.items()}
         return found
 
     def _whole(self, config: ReconConfig, told: Told, found: Outcome) -> None:
@@ -200,9 +202,9 @@ class TrialRunner:
         found.numbers |= {
             "iterations": run.iteration,
             "loss": run.history.loss[-1],
-            "r_factor": _known(results.r_factor),
-            "free_r_factor": None if free is None else _known(free["r_factor"]),
-            "free_nll": None if free is None else _known(free["poisson_nll"]),
+            "r_factor": results.r_factor,
+            "free_r_factor": None if free is None else free["r_factor"],
+            "free_nll": None if free is None else free["poisson_nll"],
             "contrast": contrast(phase),
         }
         if run.config.truth is not None:

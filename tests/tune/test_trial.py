@@ -182,6 +182,13 @@ def test_a_run_that_breaks_off_has_a_reason(
     assert (found.state, found.reason) == ("failed", str(error))
 
 
+def test_a_number_that_is_none(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a correlation with nothing."""
+    monkeypatch.setattr(trial, "contrast", lambda image: float("nan"))
+    found = run(TrialRunner(tiny.folder, Wanted()))
+    assert (found.state, found.numbers["contrast"]) == ("complete", None)
+
+
 def test_a_truth_of_another_pixel_is_no_failure(tiny: Tiny) -> None:
     found = run(
         TrialRunner(tiny.folder, Wanted()), truth="tiny.h5", calibration={"pixel_size": 0.5}
