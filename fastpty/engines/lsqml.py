@@ -240,7 +240,8 @@ def solve_steps(
 
 def _sum(values: torch.Tensor) -> torch.Tensor:
     """[B] of real [B, ..., Ny, Nx], row by row: the same for any number of threads."""
-    return values.sum(-1).sum(-1).reshape(len(values), -1).sum(-1)
+    rows = values.sum(-1).sum(-1)
+    return rows.flatten(1).sum(-1) if rows.ndim > 1 else rows
 
 
 def _real_sum(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
