@@ -40,12 +40,13 @@ EVERYTHING: dict[str, Any] = {
         **{name: {"lr": 0.01, "start": 2} for name in UNKNOWNS},
     },
 }
+MPIE = {"position_step": 0.5, "probe_share": 0.5}
 STAGES: dict[str, Any] = {
     "data": {"leave_out": 0.1},
     "optimise": {"tilt": {"lr": 0}, "thickness": {"lr": 0}},
     "plan": [
         {"iterations": 4},
-        {"iterations": 3, "optimise": {"engine": "mpie", "pie": {"position_step": 0.5}}},
+        {"iterations": 3, "optimise": {"engine": "mpie", "pie": MPIE}},
         {"iterations": 3, "optimise": {"engine": "lsqml"}},
         {"iterations": 3, "optimise": {"optimiser": {"name": "LBFGS"}}},
     ],
