@@ -24,6 +24,7 @@ from fastpty.engines import (
     IterationReport,
     NotFiniteError,
     Parts,
+    check_sharing,
     is_out_of_memory,
     make_engine,
 )
@@ -100,6 +101,9 @@ class Reconstruction:
             )
             for stage in self.stages
         ]
+        if not self.processes.alone:
+            for stage in self.stages:
+                check_sharing(stage)
         self.memory = plan_memory(
             self.config, self.model, self.measurements.patterns, self.stages, self.all_visited
         )

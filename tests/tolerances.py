@@ -46,6 +46,9 @@ BOUNDS = {
     # The part of a random position error that such a fit leaves, of which the error of the
     # object fitted meanwhile is the limit; it finds 0.3.
     "positions": 0.5,
+    # px. What a search leaves of positions on noiseless patterns: a quarter pixel lies between its
+    # last trials, and those of the iteration before may lie 4 px / 4 apart.
+    "searched": 0.5,
     # Intensities and gradients of a whole multislice in single precision, as 2-norms: what the
     # roundings of up to 32 slices leave; torch's own transforms in single precision leave three
     # times as much.

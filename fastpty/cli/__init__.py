@@ -6,7 +6,7 @@ import json
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -30,12 +30,10 @@ from fastpty.cli.common import (
     print_notes,
 )
 from fastpty.cli.frc import frc
+from fastpty.cli.schema import schema
 from fastpty.cli.studies import ablate, tune
 from fastpty.cli.watch import watch
 from fastpty.errors import FastptyError, MemoryShortageError, OutputError
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
 
 __all__ = ["app", "main"]
 
@@ -335,25 +333,7 @@ def report(
 app.command()(watch)
 
 
-@app.command()
-def schema(
-    of: Annotated[str, typer.Argument(help="recon, simulate, tune or ablate")] = "recon",
-    debug: Debug = False,
-) -> None:
-    """Print the JSON schema of a config, for editors."""
-    from fastpty.config import ReconConfig
-    from fastpty.simulate import SimulateConfig
-    from fastpty.tune import AblateConfig, TuneConfig
-
-    models: dict[str, type[BaseModel]] = {
-        "recon": ReconConfig,
-        "simulate": SimulateConfig,
-        "tune": TuneConfig,
-        "ablate": AblateConfig,
-    }
-    if of not in models:
-        raise FastptyError("schema", f"must be one of {', '.join(models)}, got {of!r}.")
-    typer.echo(json.dumps(models[of].model_json_schema(), indent=2))
+app.command()(schema)
 
 
 @app.command()

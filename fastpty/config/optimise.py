@@ -12,6 +12,7 @@ from fastpty.config.lsqml import LsqmlConfig
 from fastpty.config.optimisers import OptimiserName, option_faults, options_of
 from fastpty.config.pie import PROJECTING, EngineName, PieConfig, PieSettings, fields_of
 from fastpty.config.schedule import ScheduleConfig
+from fastpty.config.search import SearchConfig
 
 __all__ = [
     "FULL_BATCH",
@@ -110,10 +111,10 @@ class FixedParameterConfig(ParameterConfig):
 
 
 class OptimiseConfig(Section):
-    """Gradient descent on every unknown, or one of the PIEs; patterns in shuffled batches."""
+    """Gradient descent on every unknown, a PIE, or a search; patterns in shuffled batches."""
 
     engine: EngineName = Field(
-        "gradient", description="gradient, a ptychographical iterative engine, or lsqml"
+        "gradient", description="gradient, a ptychographical iterative engine, lsqml or search"
     )
     iterations: Annotated[int, Field(ge=1)] = Field(100, description="passes over all patterns")
     batch_size: Annotated[int, Field(ge=1)] = Field(32, description="patterns per batch")
@@ -134,6 +135,9 @@ class OptimiseConfig(Section):
     )
     pie: PieConfig = Field(
         default_factory=PieConfig, description="of the engines pie, epie, rpie and mpie"
+    )
+    search: SearchConfig = Field(
+        default_factory=SearchConfig, description="of positions, by the engine search"
     )
     lsqml: LsqmlConfig = Field(default_factory=LsqmlConfig, description="of the engine lsqml")
     amplitude: ParameterConfig = Field(
@@ -167,7 +171,7 @@ class OptimiseConfig(Section):
 
     @property
     def projects(self) -> bool:
-        """Whether the engine is one of the PIEs, or lsqml."""
+        """Whether the engine projects on the measured moduli, as the PIEs do, or lsqml."""
         return self.engine in PROJECTING
 
     @property
@@ -179,7 +183,8 @@ class OptimiseConfig(Section):
         """Whether an unknown moves at any time."""
         if self.engine == "pie" and name == "probe":
             return False
-        if self.projects and name == "positions" and self.steps.position_step == 0:
+        steps = self.engine == "search" or not self.projects or self.steps.position_step > 0
+        if name == "positions" and not steps:
             return False
         return self.parameter(name).lr > 0
 
@@ -282,6 +287,15 @@ class OptimiseConfig(Section):
             if name not in known:
                 text = f"has no meaning with engine: {self.engine}; remove it"
                 faults["pie", name] = (text, getattr(self.pie, name))
+        if self.engine != "search":
+            for name in sorted(self.search.model_fields_set):
+                value = getattr(self.search, name)
+                if value != SearchConfig.model_fields[name].default:
+                    text = f"has no meaning with engine: {self.engine}; remove it"
+                    faults["search", name] = (text, value)
+        elif self.positions.lr == 0:
+            text = "keeps positions fixed, which engine = search is to move; give it another value"
+            faults["positions", "lr"] = (text, 0.0)
         if self.engine != "lsqml":
             for name, field in LsqmlConfig.model_fields.items():
                 if (value := getattr(self.lsqml, name)) != field.default:

@@ -20,9 +20,9 @@ __all__ = [
     "fields_of",
 ]
 
-EngineName = Literal["gradient", "pie", "epie", "rpie", "mpie", "lsqml"]
+EngineName = Literal["gradient", "pie", "epie", "rpie", "mpie", "lsqml", "search"]
 PIE_ENGINES = ("pie", "epie", "rpie", "mpie")
-PROJECTING = (*PIE_ENGINES, "lsqml")
+PROJECTING = (*PIE_ENGINES, "lsqml", "search")
 """Engines that say what exit waves should be, and share that out; ``gradient`` is the other."""
 
 # 2 would reflect, beyond that every update makes the misfit larger.
@@ -45,6 +45,7 @@ _DEFAULTS: dict[str, dict[str, float]] = {
         "momentum_every": 50,
     },
 }
+_DEFAULTS["search"] = _DEFAULTS["rpie"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class PieSettings:
 
 
 class PieConfig(Section):
-    """Steps of pie, epie, rpie and mpie; null: as the engine has it."""
+    """Steps of pie, epie, rpie, mpie and search; null: as the engine has it, search as rpie."""
 
     object_step: Step | None = Field(
         None, description="factor of the object's update; null: 1, mpie 0.5"
@@ -107,4 +108,5 @@ class PieConfig(Section):
 
 def fields_of(engine: str) -> tuple[str, ...]:
     """Names of the fields that have a meaning for an engine."""
-    return (*_DEFAULTS[engine], "position_step") if engine in _DEFAULTS else ()
+    position_step = ("position_step",) if engine in PIE_ENGINES else ()
+    return (*_DEFAULTS.get(engine, ()), *position_step)

@@ -200,7 +200,7 @@ def _optimise_of(given: StageConfig, base: OptimiseConfig) -> dict[str, Any]:
     engine = given.optimise.get("engine")
     projects = engine in PROJECTING
     if engine not in (None, base.engine):
-        under.update(pie={}, lsqml={})
+        under.update(pie={}, lsqml={}, search={})
     another = name not in (None, base.optimiser.name)
     if another or projects:
         under["optimiser"] = {}

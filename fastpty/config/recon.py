@@ -158,6 +158,12 @@ class ReconConfig(Section):
                     f"{start} knows no detector.blur, behind which waves have no moduli; set it to "
                     "0, or use engine: gradient"
                 )
+            if stage.optimise.engine == "search" and self.object.modes > 1:
+                raise ValueError(
+                    f"{start} begins each object at vacuum, where the {self.object.modes} of "
+                    "object.modes are one and the same; search with object.modes = 1, and begin "
+                    "another run at the positions it found (start.take: [positions, probe])"
+                )
             gaussian, poisson = stage.loss.gaussian, stage.loss.poisson
             fits = "amplitudes"
             if stage.optimise.engine == "lsqml" and gaussian is None and poisson is not None:

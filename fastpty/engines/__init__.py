@@ -13,6 +13,8 @@ from fastpty.engines.lsqml import LsqmlEngine
 from fastpty.engines.parts import Parts, is_out_of_memory
 from fastpty.engines.passes import NotFiniteError
 from fastpty.engines.pie import PieEngine, pie_state_copies, pie_wave_memory
+from fastpty.engines.position_search import SEARCH_STATE_COPIES, SearchEngine
+from fastpty.errors import ConfigError
 from fastpty.forward import runs_fused, wave_memory
 from fastpty.measurements import Patterns, Visited
 from fastpty.model import Model
@@ -28,7 +30,9 @@ __all__ = [
     "NotFiniteError",
     "Parts",
     "PieEngine",
+    "SearchEngine",
     "batch_memory",
+    "check_sharing",
     "is_out_of_memory",
     "keeps_waves",
     "make_engine",
@@ -54,9 +58,26 @@ def make_engine(
     return kind(model, patterns, stage, visited, seed, before, losses, parts)
 
 
+def check_sharing(stage: Stage) -> None:
+    """Several processes can share the stage's batches.
+
+    Raises
+    ------
+    ConfigError : its engine has no way to.
+    """
+    if not _kind(stage).shares:
+        raise ConfigError(
+            f"{stage.field}optimise.engine",
+            f"is {stage.optimise.engine}, whose batches several processes cannot share.",
+            "Run it without torchrun, or use another engine.",
+        )
+
+
 def _kind(stage: Stage) -> type[Engine]:
     if stage.optimise.engine == "lsqml":
         return LsqmlEngine
+    if stage.optimise.engine == "search":
+        return SearchEngine
     if stage.optimise.projects:
         return PieEngine
     return LBFGSEngine if stage.optimise.optimiser.name == FULL_BATCH else GradientEngine
@@ -64,6 +85,8 @@ def _kind(stage: Stage) -> type[Engine]:
 
 def state_copies(optimise: OptimiseConfig) -> int:
     """How many times the memory of the unknowns an engine needs for itself."""
+    if optimise.engine == "search":
+        return SEARCH_STATE_COPIES
     if optimise.projects:
         return pie_state_copies(optimise)
     if optimise.optimiser.name == FULL_BATCH:

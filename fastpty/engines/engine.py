@@ -54,6 +54,9 @@ class Engine(ABC):
     reach: ClassVar[float] = 0.5
     """Shift in px beyond which a window is chosen anew after an iteration."""
 
+    shares: ClassVar[bool] = False
+    """Whether several processes can share its batches."""
+
     def __init__(
         self,
         model: Model,

@@ -32,6 +32,8 @@ class GradientEngine(Engine):
     an iteration waits for the device, and small batches run as CUDA graphs.
     """
 
+    shares = True
+
     def _set_up(self, stage: Stage) -> None:
         super()._set_up(stage)
         model = self.model

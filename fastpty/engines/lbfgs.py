@@ -51,6 +51,7 @@ class LBFGSEngine(Engine):
     # At half a pixel one of many positions would cross in almost every iteration, and what is
     # known of the curvature would be forgotten as often.
     reach = 1.0
+    shares = True
 
     _optimiser: torch.optim.LBFGS | None = None
     _known: _Evaluated | None = None

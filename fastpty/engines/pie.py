@@ -56,6 +56,7 @@ class PieEngine(Engine):
     ``phi' = phi + arg(O' exp(-i phi))``, so that it needs no unwrapping.
     """
 
+    shares = True
     _passes: PiePasses
 
     def _set_up(self, stage: Stage) -> None:

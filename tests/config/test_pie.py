@@ -115,6 +115,34 @@ def test_what_moves() -> None:
     assert not free.moves("probe")
 
 
+def test_a_search() -> None:
+    """It has the steps of rpie, and moves positions by itself; its section is its own."""
+    given = check("optimise.engine=search").optimise
+    assert given.projects
+    assert given.moves("positions")
+    assert given.pie.settings("search") == given.pie.settings("rpie")
+    plan = "plan=[{iterations: 2}, {iterations: 3, optimise: {engine: rpie}}]"
+    stages = check("optimise.engine=search", "optimise.search.folds=3", plan).stages
+    assert [stage.optimise.search.folds for stage in stages] == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["optimise.pie.position_step=0.5"], r"optimise\.pie\.position_step: has no meaning"),
+        (["optimise.positions.lr=0"], r"optimise\.positions\.lr: keeps positions fixed"),
+        (["object.modes=2"], r"config: .*search with object\.modes = 1"),
+        (
+            ["optimise.engine=rpie", "optimise.search.radius=3"],
+            r"optimise\.search\.radius: has no meaning with engine: rpie",
+        ),
+    ],
+)
+def test_what_a_search_refuses(overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{message}"):
+        check("optimise.engine=search", *overrides)
+
+
 def test_what_is_written_reads_back() -> None:
     config = check("optimise.engine=mpie", "optimise.pie={momentum_every: 9, position_step: 0.5}")
     assert validate_config(ReconConfig, config.model_dump(mode="json")) == config

@@ -180,6 +180,13 @@ def test_only_what_is_touched_is_sent(tiny: Tiny) -> None:
     assert model.shift.grad.sum() == 2 * 2 * len(index)
 
 
+def test_an_engine_that_cannot_is_refused(tiny: Tiny) -> None:
+    """Before the run, whichever stage it is in."""
+    plan = [{"iterations": 1}, {"iterations": 1, "optimise": {"engine": "search"}}]
+    with pytest.raises(ConfigError, match=r"^plan\.1\.optimise\.engine: is search, whose batches"):
+        tiny_run(tiny, Processes(0, 2), plan=plan)
+
+
 def drift(processes: Processes, tiny: Tiny) -> str:
     run = tiny_run(tiny, processes)
     move = run.engine._passes._move

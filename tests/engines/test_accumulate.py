@@ -26,8 +26,9 @@ def mean_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     """A misfit that is a mean over patterns."""
 
     def total_loss(
-        config: Any, model: Any, index: Any, intensity: Any, measured: Any, mask: Any
+        config: Any, model: Any, index: Any, intensity: Any, measured: Any, mask: Any, whole: Any
     ) -> Any:
+        assert whole is None, "there are no other processes"
         misfit = (intensity - measured).square().mean()
         return misfit, {"mean": misfit}
 

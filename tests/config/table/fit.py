@@ -22,6 +22,7 @@ NEEDS: dict[str, dict[str, Any]] = {
 }
 LONGER = {"optimise": {"iterations": 3}}
 RPIE = {"optimise": {"engine": "rpie", "batch_size": 10}}
+SEARCH = {"optimise": {"engine": "search", "batch_size": 10}}
 MPIE = {"optimise": {"engine": "mpie", "batch_size": 10}}
 LSQML = {"optimise": {"engine": "lsqml", "batch_size": 10}}
 LASTING = {"optimise": {**LSQML["optimise"], "lsqml": {"object_momentum": 0.5}}}
@@ -109,6 +110,9 @@ FIT: dict[str, Entry] = {
     "optimise.pie.probe_momentum": Change(0.9, "unknowns", MPIE),
     "optimise.pie.momentum_every": Change(5, "unknowns", MPIE),
     "optimise.pie.position_step": Change(0.5, "unknowns", RPIE),
+    "optimise.search.radius": Change(2.0, "unknowns", SEARCH),
+    "optimise.search.folds": Change(2, "unknowns", SEARCH),
+    "optimise.search.passes": Change(2, "unknowns", SEARCH),
     "optimise.lsqml.object_step": Change(0.5, "unknowns", LSQML),
     "optimise.lsqml.probe_step": Change(0.5, "unknowns", LSQML),
     "optimise.lsqml.object_damping": Change(0.5, "unknowns", LSQML),
