@@ -3,8 +3,7 @@
 What is given up first costs least: patterns leave the device for the host's memory, and that for
 the disk; then waves are computed anew instead of kept; then batches go through in parts. None of
 these changes a step, and only the last its rounding. The size of the batches is the user's: it
-decides which steps are taken. Batches of the PIEs do not go through in parts: their steps are no
-sums over patterns.
+decides which steps are taken.
 """
 
 from __future__ import annotations
@@ -117,21 +116,14 @@ def plan_memory(
         for stage, v in zip(stages, visited, strict=True)
     ]
 
-    def waves(part: int | None, limit: int | None, only_divisible: bool = True) -> int:
-        return max(
-            (
-                batch_memory(model, optimise, batch, part, limit)
-                for optimise, batch in batches
-                if not (only_divisible and optimise.projects)
-            ),
-            default=0,
-        )
+    def waves(part: int | None, limit: int | None) -> int:
+        return max(batch_memory(model, optimise, batch, part, limit) for optimise, batch in batches)
 
     room = None if available is None else available - there - unknowns
     keeping = any(keeps_waves(model, stage.optimise) for stage in stages)
-    largest = max((batch for optimise, batch in batches if not optimise.projects), default=1)
+    largest = max(batch for _, batch in batches)
     part, kept = _divided(waves, room, largest, keeping)
-    needed = waves(part, kept, only_divisible=False)
+    needed = waves(part, kept)
     place = "device" if patterns.on_device else str(patterns.on_disk or "host")
     return MemoryPlan(there, place, needed, unknowns, kept, part, available)
 

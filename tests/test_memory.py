@@ -77,9 +77,10 @@ def test_processes_on_one_machine_share_its_memory(
     assert planned(run, 3 * GIB).available == GIB
 
 
-def test_waves_are_the_first_to_go(tiny: Tiny) -> None:
+@pytest.mark.parametrize("engine", ["gradient", "rpie", "lsqml"])
+def test_waves_are_the_first_to_go(tiny: Tiny, engine: str) -> None:
     """Then parts, ever smaller ones, for as long as that makes a difference."""
-    run = tiny_run(tiny)
+    run = tiny_run(tiny, optimise={"engine": engine})
     if not runs_fused(run.model):
         pytest.skip("without the native core waves are always kept")
     whole = run.memory
@@ -113,11 +114,14 @@ def test_waves_that_are_computed_anew_change_no_bit(tiny: Tiny) -> None:
         assert torch.equal(other.model.unknowns[name], tensor)
 
 
-def test_batches_in_parts(tiny: Tiny) -> None:
+@pytest.mark.parametrize("engine", ["gradient", "epie"])
+def test_batches_in_parts(tiny: Tiny, engine: str) -> None:
     """Where all waves are kept they are all that can be given up."""
+    optimise = {"engine": engine}
     with ops.use_backend("reference"):
-        one = tiny_run(tiny)
-        other = tiny_run(tiny, memory=(one.memory.total - one.memory.waves / 2) / GIB)
+        one = tiny_run(tiny, optimise=optimise)
+        limit = (one.memory.total - one.memory.waves / 2) / GIB
+        other = tiny_run(tiny, optimise=optimise, memory=limit)
         assert other.memory.limit is None
         assert other.parts.largest == other.memory.part
         assert 1 <= other.memory.part < 8

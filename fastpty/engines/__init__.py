@@ -18,6 +18,7 @@ from fastpty.errors import ConfigError
 from fastpty.forward import runs_fused, wave_memory
 from fastpty.measurements import Patterns, Visited
 from fastpty.model import Model
+from fastpty.ops import products_are_native
 from fastpty.ops.waves import limited_waves
 
 __all__ = [
@@ -68,7 +69,7 @@ def check_sharing(stage: Stage) -> None:
         raise ConfigError(
             f"{stage.field}optimise.engine",
             f"is {stage.optimise.engine}, whose batches several processes cannot share.",
-            "Run it without torchrun, or use gradient or one of pie, epie, rpie and mpie.",
+            "Run it without torchrun, or use another engine.",
         )
 
 
@@ -97,7 +98,7 @@ def state_copies(optimise: OptimiseConfig) -> int:
 
 def keeps_waves(model: Model, optimise: OptimiseConfig) -> bool:
     """Whether waves may be computed anew instead of being kept."""
-    return not optimise.projects and runs_fused(model)
+    return products_are_native(model.probe) if optimise.projects else runs_fused(model)
 
 
 def batch_memory(
@@ -111,10 +112,10 @@ def batch_memory(
 
     Parameters
     ----------
-    part : patterns that go through at once; None: all of the batch, as always in a PIE.
+    part : patterns that go through at once; None: all of the batch.
     limit : bytes for the waves that are kept from forward to backward, where they need not be.
     """
-    at_once = batch if optimise.projects else min(batch, part or batch)
+    at_once = min(batch, part or batch)
     ny, nx = model.probe.shape[-2:]
     with limited_waves(limit):
         waves = (pie_wave_memory if optimise.projects else wave_memory)(model, at_once)

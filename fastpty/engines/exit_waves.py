@@ -31,9 +31,15 @@ import torch
 from fastpty.engines.slice_waves import FLOOR, Products, SliceWaves, denominator, largest, power_of
 from fastpty.forward import illumination
 from fastpty.model import Model
-from fastpty.ops import NativeWaves, probe_shift, products_are_native, slice_transmit
+from fastpty.ops import (
+    NativeWaves,
+    probe_shift,
+    products_are_native,
+    slice_transmit,
+    step_overlaps,
+)
 
-__all__ = ["FLOOR", "ExitWaves", "Products", "Rule", "amplitude_ratio"]
+__all__ = ["FLOOR", "Asked", "ExitWaves", "Products", "Rule", "amplitude_ratio", "transmitted"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,32 @@ class Rule:
             return product * (self.step / denominator(power, self.share))
         most = largest(power)
         return product * (self.step * (power / most).sqrt() / (power + self.share * most))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Sums over positions.
+
+    Parameters
+    ----------
+    obj, light : [No, Nz, Y, X] the numerator of the object's update, and how the object is lit.
+    probe : [M, Ny, Nx] of the PIEs the probe's update; [K M, Ny, Nx] of LSQ-ML its numerator.
+    """
+
+    obj: torch.Tensor
+    light: torch.Tensor
+    probe: torch.Tensor
+
+    def add_(self, other: Asked) -> Asked:
+        """Of more positions, in place."""
+        self.obj.add_(other.obj)
+        self.light.add_(other.light)
+        self.probe.add_(other.probe)
+        return self
+
+    def over(self, add: Callable[[torch.Tensor], torch.Tensor]) -> Asked:
+        """Of the whole batch, of which these are the positions here."""
+        return Asked(add(self.obj), add(self.light), add(self.probe))
 
 
 def amplitude_ratio(
@@ -144,31 +176,19 @@ class ExitWaves:
             found.obj, found.power, found.probe, found.product, found.entrance, found.asked
         )
 
-    def updates(
-        self,
-        ratio: torch.Tensor,
-        rule_object: Rule,
-        rule_wave: Rule,
-        add: Callable[[torch.Tensor], torch.Tensor],
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Of the PIEs, for waves as in :meth:`products`; nothing is moved yet.
+    def asked(self, found: Products, rule: Rule, power: torch.Tensor) -> Asked:
+        """By the PIEs, of the products that go back by the same rule.
 
         Parameters
         ----------
-        add : sums over positions, of those here, to the sums over all positions of the batch.
-
-        Returns
-        -------
-        object : [No, Nz, Y, X].
-        probe : [M, Ny, Nx].
+        rule : of the waves, and so of the probe.
+        power : :func:`transmitted` of the whole batch.
         """
-        whole = rule_wave.share == 1  # a denominator that is one number can wait for the sum
-        found = self.products(ratio, rule=(rule_wave.step, rule_wave.share), asked=not whole)
-        of_object = rule_object(add(found.obj), add(self.illuminated(found.power)))
-        power = add(self.transmitted())
-        if whole or found.asked is None:
-            return of_object, self.of_probe(rule_wave(add(found.probe), power))
-        return of_object, self.of_probe(add(self.shifted_back(rule_wave(found.asked, power))))
+        if found.asked is None:  # a denominator that is one number can wait for the sum
+            modes = rule(found.probe, power)
+        else:
+            modes = self.shifted_back(rule(found.asked, power))
+        return Asked(found.obj, self.illuminated(found.power), self.of_probe(modes))
 
     def illuminated(self, power: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
         """[No, Nz, Y, X] sum_j w a_j power, where the windows lie, of power [B, No, Nz, Ny, Nx];
@@ -177,7 +197,7 @@ class ExitWaves:
             power = power * self._occupancy[:, None, None, None]
         if self._corner.device.type == "cpu":
             lit = power.new_zeros(self._obj.shape)
-            for j, place in enumerate(self._places()):
+            for j, place in enumerate(_places(self._corner, self._probe)):
                 part = lit[:, :, place[0], place[1]]
                 if weight is None:
                     part += power[j]
@@ -195,21 +215,6 @@ class ExitWaves:
             part = power[:, None, :, z].to(torch.complex64)
             parts.append(torch.autograd.grad(spread, plane, part)[0].real)
         return torch.stack(parts, dim=1)
-
-    def transmitted(self) -> torch.Tensor:
-        """[Ny, Nx] sum_jn w |O_0|^2 in the windows."""
-        power = self.weighted(power_of(self.first_slice)).sum(0)
-        if self._corner.device.type == "cpu":
-            total = power.new_zeros(self._probe.shape[-2:])
-            for place in self._places():
-                total += power[place]
-            return total
-        return self.windows(power[None].to(torch.complex64)).real.sum((0, 1))
-
-    def _places(self) -> list[tuple[slice, slice]]:
-        """Of the windows in the object; on a device the host would have to wait for them."""
-        ny, nx = self._probe.shape[-2:]
-        return [(slice(y, y + ny), slice(x, x + nx)) for y, x in self._corner.tolist()]
 
     @property
     def first_slice(self) -> torch.Tensor:
@@ -229,6 +234,27 @@ class ExitWaves:
     def lit_by(self, probe: torch.Tensor) -> torch.Tensor:
         """[B, K M, Ny, Nx] the modes of a probe [M, Ny, Nx] at each position."""
         return probe_shift(illumination(probe, self._model.source), self._shift)
+
+    @property
+    def on_native_kernels(self) -> bool:
+        """Whether they are, so that :meth:`step_overlaps` can be had."""
+        return self._native is not None
+
+    def step_overlaps(
+        self, found: Products, of_object: torch.Tensor | None, lit: torch.Tensor | None
+    ) -> torch.Tensor:
+        """[B, Nz, 5] as :func:`fastpty.ops.step_overlaps` has it."""
+        return step_overlaps(
+            self._obj,
+            of_object,
+            lit,
+            found.power,
+            found.product,
+            found.entrance,
+            found.asked,
+            self._corner,
+            self._occupancy,
+        )
 
     def shifted_back(self, waves: torch.Tensor) -> torch.Tensor:
         """[K M, Ny, Nx] sum_j S_j^-1 of waves [B, K M, Ny, Nx]."""
@@ -271,6 +297,34 @@ class ExitWaves:
         size = (yy * xx - yx * yx).clamp(min=1e-6 * (yy * xx).clamp(min=1e-30))
         steps = [xx * ask_y - yx * ask_x, yy * ask_x - yx * ask_y]
         return torch.stack(steps, dim=1) / size[:, None]
+
+
+def transmitted(model: Model, obj: torch.Tensor, corner: torch.Tensor) -> torch.Tensor:
+    """[Ny, Nx] sum_jn w |O_0|^2 in the windows.
+
+    It depends on no pattern, so that parts of a batch, wherever they are, know it of all of it.
+
+    Parameters
+    ----------
+    obj : [No, Nz, Y, X] complex64, transmission.
+    corner : [B, 2] of the windows in ``obj``.
+    """
+    occupancy = model.occupancy
+    power = power_of(obj[:, 0])
+    power = power.sum(0) if occupancy is None else (power * occupancy[:, None, None]).sum(0)
+    if corner.device.type == "cpu":
+        total = power.new_zeros(model.probe.shape[-2:])
+        for place in _places(corner, model.probe):
+            total += power[place]
+        return total
+    one = obj.new_ones(len(corner), 1, *model.probe.shape[-2:])
+    return slice_transmit(one, power[None].to(obj.dtype), corner).real.sum((0, 1))
+
+
+def _places(corner: torch.Tensor, probe: torch.Tensor) -> list[tuple[slice, slice]]:
+    """Of the windows in the object; on a device the host would have to wait for them."""
+    ny, nx = probe.shape[-2:]
+    return [(slice(y, y + ny), slice(x, x + nx)) for y, x in corner.tolist()]
 
 
 def _overlap(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -34,20 +34,23 @@ steps those of its least squares. (The authors' program moves the object by the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from fastpty.config.loss import LossConfig
 from fastpty.config.lsqml import LsqmlConfig
 from fastpty.config.pie import PieSettings
-from fastpty.engines.exit_waves import ExitWaves, amplitude_ratio
+from fastpty.engines.exit_waves import Asked, ExitWaves, Products
 from fastpty.engines.parts import Parts
 from fastpty.engines.passes import Passes
 from fastpty.engines.pie import OBJECT, PieEngine, PiePasses
-from fastpty.engines.slice_waves import Products, largest, power_of
+from fastpty.engines.slice_waves import largest, power_of
+from fastpty.engines.visits import Visit, Visits
 from fastpty.measurements import Patterns
 from fastpty.model import Model
 
-__all__ = ["LsqmlEngine", "poisson_step", "solve_steps"]
+__all__ = ["LsqmlEngine", "overlaps_of", "poisson_step", "solve_steps"]
 
 # Newton's steps in the search for the one along the Poisson likelihood.
 _SEARCHES = 3
@@ -55,8 +58,6 @@ _SEARCHES = 3
 
 class LsqmlEngine(PieEngine):
     """LSQ-ML; what is between the batches is as with the PIEs."""
-
-    shares = False
 
     def _make_passes(self, loss: LossConfig) -> Passes:
         config = self._config
@@ -96,38 +97,46 @@ class LsqmlPasses(PiePasses):
         super().__init__(model, patterns, loss, size, parts, engine, settings, velocity)
         self._config = config
 
+    def _products(self, waves: ExitWaves, ratio: torch.Tensor) -> Products:
+        return waves.products(ratio, apart=True)
+
+    def _asked(self, visit: Visit, power: torch.Tensor) -> Asked:
+        waves, found = visit.waves, visit.found
+        passed = power + self._config.probe_damping * largest(power)
+        of_probe = waves.of_probe(found.probe / passed)
+        return Asked(found.obj, waves.illuminated(found.power), of_probe)
+
     def _updates(
-        self,
-        waves: ExitWaves,
-        intensity: torch.Tensor,
-        measured: torch.Tensor,
-        free: tuple[str, ...],
+        self, asked: Asked, visits: Visits, free: tuple[str, ...], count: int
     ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        config = self._config
-        found = waves.products(self._ratio(intensity, measured), apart=True)
-        of_object = of_probe = light = None
+        config, add = self._config, self._processes.add
+        asked = asked.over(add)
+        light = asked.light
+        of_object = of_probe = None
         if any(name in free for name in OBJECT):
-            light = waves.illuminated(found.power)
-            of_object = found.obj / (light + config.object_damping * largest(light))
+            of_object = asked.obj / (light + config.object_damping * largest(light))
         if "probe" in free:
-            passed = waves.transmitted()
-            passed = passed + config.probe_damping * largest(passed)
-            of_probe = waves.of_probe(found.probe / passed)
-        a, b = step_lengths(waves, found, of_object, of_probe, config.step_damping)
-        if of_object is not None and light is not None:
+            of_probe = asked.probe
+
+        def mean(rows: torch.Tensor) -> torch.Tensor:
+            return add(rows.sum(0)) / count
+
+        overlaps = visits.rows(lambda visit: overlaps_of(visit, of_object, of_probe))
+        a, b = solve_steps(overlaps, config.step_damping, mean)
+        if of_object is not None:
+            lit = add(visits.sum(lambda v: v.waves.illuminated(v.found.power, a[v.rows])))
             tiny = torch.finfo(light.dtype).tiny
-            mean = waves.illuminated(found.power, a) / light.clamp(min=tiny)
-            of_object = of_object * (config.object_step / a.shape[1] * mean)
+            step = config.object_step / a.shape[1]
+            of_object = of_object * (step * (lit / light.clamp(min=tiny)))
         if of_probe is not None:
-            of_probe = of_probe * (config.probe_step * b.mean())
+            of_probe = of_probe * (config.probe_step * mean(b))
         return of_object, of_probe
 
     def _ratio(self, intensity: torch.Tensor, measured: torch.Tensor) -> torch.Tensor:
-        """[B, Ny, Nx] by which the spectra are multiplied."""
-        mask = self.patterns.mask
         poisson = self._loss.poisson
         if poisson is None:
-            return amplitude_ratio(intensity, measured, mask)
+            return super()._ratio(intensity, measured)
+        mask = self.patterns.mask
         floored = intensity + poisson.eps
         excess = 1 - measured / floored
         if mask is not None:
@@ -173,68 +182,58 @@ def poisson_step(
     return step
 
 
-def step_lengths(
-    waves: ExitWaves,
-    found: Products,
-    of_object: torch.Tensor | None,
-    of_probe: torch.Tensor | None,
-    damping: float,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Step 3 above for every position.
+def overlaps_of(
+    visit: Visit, of_object: torch.Tensor | None, of_probe: torch.Tensor | None
+) -> torch.Tensor:
+    """[B, Nz, 5] of every position and slice what :func:`solve_steps` is about.
 
     Parameters
     ----------
-    found : of :meth:`ExitWaves.products`, apart.
+    visit : with products apart.
     of_object, of_probe : the directions, [No, Nz, Y, X] and [M, Ny, Nx]; None: it is fixed.
-    damping : as in :func:`solve_steps`.
-
-    Returns
-    -------
-    object : [B, Nz] a.
-    probe : [B] b.
     """
+    waves, found = visit.waves, visit.found
+    lit = None if of_probe is None else waves.lit_by(of_probe)
+    if waves.on_native_kernels:
+        return waves.step_overlaps(found, of_object, lit)
     positions, _, slices, *_ = found.power.shape
     none = found.power.new_zeros(positions)
-    steps, b = [], none
+    rows = []
     for z in range(slices):
-        oo = ask_o = op = pp = ask_p = none
+        oo = op = pp = ask_o = ask_p = none
         if of_object is not None and found.product is not None:
             window = waves.windows(of_object[:, z])
             oo = _sum(power_of(window).mul_(waves.weighted(found.power[:, :, z])))
             ask_o = _real_sum(window, found.product[:, :, z])
-        if z == 0 and of_probe is not None and found.asked is not None:
+        if z == 0 and lit is not None and found.asked is not None:
             there = waves.windows(waves.first_slice)
-            lit = waves.lit_by(of_probe)
             pp = _sum(waves.weighted(power_of(there)).sum(1) * power_of(lit).sum(1))
             ask_p = _real_sum(lit, found.asked)
             if of_object is not None and found.entrance is not None:
                 across = waves.weighted(there.conj() * window).sum(1)
                 op = _real_sum(across, (found.entrance.conj() * lit).sum(1))
-            a, b = solve_steps(oo, op, pp, ask_o, ask_p, damping)
-        else:
-            a, _ = solve_steps(oo, none, none, ask_o, none, damping)
-        steps.append(a)
-    return torch.stack(steps, dim=1), b
+        rows.append(torch.stack([oo, op, pp, ask_o, ask_p], dim=1))
+    return torch.stack(rows, dim=1)
 
 
 def solve_steps(
-    oo: torch.Tensor,
-    op: torch.Tensor,
-    pp: torch.Tensor,
-    ask_o: torch.Tensor,
-    ask_p: torch.Tensor,
-    damping: float,
+    overlaps: torch.Tensor, damping: float, mean: Callable[[torch.Tensor], torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(a, b) [B] at the minimum of ``(a, b) [[oo, op], [op, pp]] (a, b) - 2 (ask_o, ask_p) (a, b)``
-    over a, b >= 0: where one of the two would be negative, it is 0 and the other by itself.
+    """(a [B, Nz], b [B]) at the minimum of
+    ``(a, b) [[oo, op], [op, pp]] (a, b) - 2 (ask_o, ask_p) (a, b)`` over a, b >= 0: where one of
+    the two would be negative, it is 0 and the other by itself.
 
     Parameters
     ----------
+    overlaps : [B, Nz, 5] oo, op, pp, ask_o, ask_p, those of the probe in the first slice alone.
     damping : share of the mean over the batch of oo, and of pp, that is added to them.
+    mean : over the batch, of rows [B, ...] of the positions that are here.
     """
+    oo, op, pp, ask_o, ask_p = overlaps.unbind(-1)
     tiny = torch.finfo(oo.dtype).tiny
-    oo = oo + damping * oo.mean()
-    pp = pp + damping * pp.mean()
+    more_o, more_p = mean(torch.stack([oo, pp], dim=-1)).unbind(-1)
+    oo = oo + damping * more_o
+    pp = pp + damping * more_p
     # What does not move has neither a diagonal nor a right side.
     oo, pp = (torch.where(d > 0, d, 1.0) for d in (oo, pp))
     # Of two directions that do the same the determinant is all rounding.
@@ -242,15 +241,15 @@ def solve_steps(
     a, b = pp * ask_o - op * ask_p, oo * ask_p - op * ask_o
     # What another's negative step would have undone has to be left out with it.
     alone_a, alone_b = (ask_o / oo).clamp(min=0), (ask_p / pp).clamp(min=0)
-    return (
-        torch.where(b < 0, alone_a, (a / size).clamp(min=0)),
-        torch.where(a < 0, alone_b, (b / size).clamp(min=0)),
-    )
+    of_object = torch.where(b < 0, alone_a, (a / size).clamp(min=0))
+    of_probe = torch.where(a < 0, alone_b, (b / size).clamp(min=0))
+    return of_object, of_probe[:, 0]
 
 
 def _sum(values: torch.Tensor) -> torch.Tensor:
     """[B] of real [B, ..., Ny, Nx], row by row: the same for any number of threads."""
-    return values.sum(-1).sum(-1).reshape(len(values), -1).sum(-1)
+    rows = values.sum(-1).sum(-1)
+    return rows.flatten(1).sum(-1) if rows.ndim > 1 else rows
 
 
 def _real_sum(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

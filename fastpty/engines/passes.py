@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -83,8 +82,6 @@ class Passes:
     look : is told the positions [B] of a batch before its forward looks at the unknowns.
     """
 
-    _divisible: ClassVar[bool] = True
-
     def __init__(
         self,
         model: Model,
@@ -156,7 +153,7 @@ class Passes:
                     number += 1  # before the next one is asked for, which takes memory too
                 finished = True
             except (RuntimeError, MemoryError) as error:
-                if not (is_out_of_memory(error) and self._divisible) or self._moving:
+                if not is_out_of_memory(error) or self._moving:
                     raise
                 if not self._processes.alone:  # the others would go on with the next batch
                     raise

@@ -22,14 +22,23 @@ from fastpty.config.optimise import OptimiseConfig
 from fastpty.config.pie import PieSettings
 from fastpty.config.plan import Stage
 from fastpty.engines.engine import Engine, IterationReport
-from fastpty.engines.exit_waves import ExitWaves, Rule, amplitude_ratio
+from fastpty.engines.exit_waves import (
+    Asked,
+    ExitWaves,
+    Products,
+    Rule,
+    amplitude_ratio,
+    transmitted,
+)
 from fastpty.engines.parts import Parts
 from fastpty.engines.passes import Passes, Turn, sums
+from fastpty.engines.visits import Visit, Visits
 from fastpty.forward import wave_memory
 from fastpty.loss import Whole, total_loss
 from fastpty.measurements import Patterns
 from fastpty.model import Model
 from fastpty.ops import products_are_native
+from fastpty.ops.waves import limited_waves
 
 __all__ = ["OBJECT", "PieEngine", "PiePasses", "pie_state_copies", "pie_wave_memory"]
 
@@ -129,9 +138,6 @@ class PiePasses(Passes):
     velocity : of object and probe, in the engine's keeping.
     """
 
-    # Its steps are not sums over patterns.
-    _divisible = False
-
     def __init__(
         self,
         model: Model,
@@ -172,53 +178,102 @@ class PiePasses(Passes):
         whole: Whole | None = None,
     ) -> torch.Tensor:
         """Of a batch: total and terms of the loss, before its update, and before them, unless the
-        pass asks at once whether they are finite, sums of what it can see."""
+        pass asks at once whether they are finite, sums of what it can see.
+
+        All moves are found with object, probe and positions as they were, then all are made.
+        """
+        self._moving = False
         model = self.model
         batch = index if whole is None else whole.index
         first, obj = self._field(model.corner[batch])
-        corner = model.corner[index]
+        power = transmitted(model, obj, model.corner[batch] - first)
         row = [] if self._asks else [sums(self._watched(obj).values())]
         measured = self.patterns.scaled(recorded)
-        waves = ExitWaves(model, obj, index, corner - first)
-        intensity = waves.intensity()
         mask = self.patterns.mask
-        loss, terms = total_loss(self._loss, model, index, intensity, measured, mask, whole)
+        intensity: list[torch.Tensor] = []
+        shift: list[torch.Tensor] = []
+
+        def look(part: torch.Tensor, rows: slice) -> Visit:
+            return self._visit(obj, part, model.corner[part] - first, measured[rows], rows)
+
+        def gather(visit: Visit) -> Asked:
+            intensity.append(visit.intensity)
+            if "positions" in turn.free:
+                shift.append(visit.waves.position_steps(visit.intensity, visit.measured, mask))
+            return self._asked(visit, power)
+
+        visits = Visits(look, index, self._parts)
+        asked = visits.sum(gather)
+        whole_intensity = intensity[0] if len(intensity) == 1 else torch.cat(intensity)
+        loss, terms = total_loss(self._loss, model, index, whole_intensity, measured, mask, whole)
         row.append(self._known_losses(loss, terms))
-        of_object, of_probe = self._updates(waves, intensity, measured, turn.free)
-        step = None
-        if "positions" in turn.free:  # with the waves of the misfit: before anything moves
-            step = waves.position_steps(intensity, measured, mask)
-            step = (self._settings.position_step * step).clamp_(-LONGEST_STEP, LONGEST_STEP)
+        of_object, of_probe = self._updates(asked, visits, turn.free, len(batch))
+        of_shift = self._of_shift(torch.cat(shift), index, batch) if shift else None
+        self._moving = True  # what is moved in part cannot be moved again
         if of_object is not None:
             obj += of_object
         if of_probe is not None:
             model.probe += of_probe
-        if step is not None:
-            if whole is None:
-                model.shift[index] += step
-            else:
-                steps = torch.zeros_like(model.shift)
-                steps[index] = step
-                model.shift[batch] += self._processes.add(steps[batch])
+        if of_shift is not None:
+            model.shift[batch] += of_shift
         self._move_on(len(batch), turn.free)
-        return torch.cat(row)
+        done = torch.cat(row)
+        self._moving = False
+        return done
+
+    def _visit(
+        self,
+        obj: torch.Tensor,
+        index: torch.Tensor,
+        corner: torch.Tensor,
+        measured: torch.Tensor,
+        rows: slice,
+    ) -> Visit:
+        """At positions [B] of a batch, with windows at ``corner`` in the object."""
+        with limited_waves(self._parts.waves):
+            waves = ExitWaves(self.model, obj, index, corner)
+        intensity = waves.intensity()
+        found = self._products(waves, self._ratio(intensity, measured))
+        return Visit(rows, waves, intensity, measured, found)
+
+    def _ratio(self, intensity: torch.Tensor, measured: torch.Tensor) -> torch.Tensor:
+        """[B, Ny, Nx] by which the spectra are multiplied."""
+        return amplitude_ratio(intensity, measured, self.patterns.mask)
+
+    def _products(self, waves: ExitWaves, ratio: torch.Tensor) -> Products:
+        rule = self._rule_wave
+        return waves.products(ratio, rule=(rule.step, rule.share), asked=rule.share < 1)
+
+    def _asked(self, visit: Visit, power: torch.Tensor) -> Asked:
+        """By the positions of a visit; ``power``: what the object of the batch transmits."""
+        return visit.waves.asked(visit.found, self._rule_wave, power)
 
     def _updates(
-        self,
-        waves: ExitWaves,
-        intensity: torch.Tensor,
-        measured: torch.Tensor,
-        free: tuple[str, ...],
+        self, asked: Asked, visits: Visits, free: tuple[str, ...], count: int
     ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        """(of the object [No, Nz, Y, X], of the probe [M, Ny, Nx]); None where it is fixed."""
-        ratio = amplitude_ratio(intensity, measured, self.patterns.mask)
-        of_object, of_probe = waves.updates(
-            ratio, self._rule_object, self._rule_wave, self._processes.add
-        )
+        """(of the object [No, Nz, Y, X], of the probe [M, Ny, Nx]); None where it is fixed.
+
+        Parameters
+        ----------
+        asked : by the positions that are here, of ``count`` in the batch.
+        """
+        asked = asked.over(self._processes.add)
+        of_object = self._rule_object(asked.obj, asked.light)
         return (
             of_object if any(name in free for name in OBJECT) else None,
-            of_probe if "probe" in free else None,
+            asked.probe if "probe" in free else None,
         )
+
+    def _of_shift(
+        self, step: torch.Tensor, index: torch.Tensor, batch: torch.Tensor
+    ) -> torch.Tensor:
+        """[B, 2] px of all positions of a batch, of the steps of those that are here."""
+        step = (self._settings.position_step * step).clamp_(-LONGEST_STEP, LONGEST_STEP)
+        if self._processes.alone:
+            return step
+        steps = torch.zeros_like(self.model.shift)
+        steps[index] = step
+        return self._processes.add(steps[batch])
 
     def _field(self, corner: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(its first pixel, the part of the object that a batch can see).

@@ -195,7 +195,8 @@ class SearchEngine(PieEngine):
         start = torch.from_numpy(trial.positions_start).to(index.device)
         misfits = []
         trials = torch.arange(len(index) * count, device=index.device)
-        for part in trials.split(self._config.batch_size):
+        size = self._config.batch_size
+        for part in trials.split(min(size, self._parts.largest or size)):
             here, move = index[part // count], moves.reshape(-1, 2)[part]
             shift = trial.shift[here] + move
             whole = shift.round()

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from fastpty.distributed import ALONE, Processes
-from fastpty.engines import Engine, GradientEngine
 from fastpty.engines.reduction import Reduction, touched_tiles
 from fastpty.errors import ConfigError, FastptyError
 from fastpty.ops.adam_step import TILE
@@ -41,15 +40,31 @@ EVERYTHING: dict[str, Any] = {
         **{name: {"lr": 0.01, "start": 2} for name in UNKNOWNS},
     },
 }
+MPIE = {"position_step": 0.5, "probe_share": 0.5}
 STAGES: dict[str, Any] = {
     "data": {"leave_out": 0.1},
     "optimise": {"tilt": {"lr": 0}, "thickness": {"lr": 0}},
     "plan": [
         {"iterations": 4},
-        {"iterations": 3, "optimise": {"engine": "mpie", "pie": {"position_step": 0.5}}},
+        {"iterations": 3, "optimise": {"engine": "mpie", "pie": MPIE}},
+        {"iterations": 3, "optimise": {"engine": "lsqml"}},
         {"iterations": 3, "optimise": {"optimiser": {"name": "LBFGS"}}},
     ],
 }
+
+LSQML: dict[str, Any] = {
+    "optimise": {
+        "engine": "lsqml",
+        "iterations": 10,
+        "batch_size": 4,
+        "lsqml": {"position_step": 0.5, "object_momentum": 0.3, "momentum_every": 10},
+    },
+}
+ONE: dict[str, Any] = {
+    "object": {"slices": 1, "modes": 2, "thickness": None},
+    "loss": {"gaussian": False, "poisson": True},
+}
+TWO: dict[str, Any] = {"optimise": {"lsqml": {"step_damping": 0.5}}}
 
 
 def assert_same(found: dict[str, Any], alone: dict[str, Any]) -> None:
@@ -83,11 +98,25 @@ def test_same_curve_with_all_there_is(
 ) -> None:
     """Of batches of eight three processes have two, three or four each, or of the last none."""
     changes = merged(STEADY, changes)
-    if largest and "plan" in changes:
-        changes["plan"] = [changes["plan"][0], changes["plan"][2]]  # PIE has no parts
     alone = tiny_shared(ALONE, tiny, changes)
     for found in as_processes(count, tiny_shared, tmp_path, tiny, changes, largest):
         assert_same(found, alone)
+
+
+def lsqml_shared(processes: Processes, tiny: Tiny) -> list[dict[str, Any]]:
+    return [tiny_shared(processes, tiny, merged(LSQML, changes)) for changes in (ONE, TWO)]
+
+
+@pytest.mark.slow
+def test_same_curve_of_lsqml(tiny: Tiny, tmp_path: Path) -> None:
+    """One slice for counts, and two for amplitudes; of some batches a process has nothing."""
+    batches = np.array_split(tiny_run(tiny, **merged(LSQML, TWO)).engine._order(1), range(4, 30, 4))
+    owners = Processes(0, 3).owners(30)
+    assert min(len(set(owners[batch])) for batch in batches) < 3
+    alone = lsqml_shared(ALONE, tiny)
+    for found in as_processes(3, lsqml_shared, tmp_path, tiny):
+        for pair in zip(found, alone, strict=True):
+            assert_same(*pair)
 
 
 def test_each_pattern_has_one_owner() -> None:
@@ -151,12 +180,10 @@ def test_only_what_is_touched_is_sent(tiny: Tiny) -> None:
     assert model.shift.grad.sum() == 2 * 2 * len(index)
 
 
-def test_an_engine_that_cannot_is_refused(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_cannot_is_refused(tiny: Tiny) -> None:
     """Before the run, whichever stage it is in."""
-    monkeypatch.setattr("fastpty.engines.PieEngine.shares", Engine.shares)
-    assert GradientEngine.shares
-    plan = [{"iterations": 1}, {"iterations": 1, "optimise": {"engine": "epie"}}]
-    with pytest.raises(ConfigError, match=r"^plan\.1\.optimise\.engine: is epie, whose batches"):
+    plan = [{"iterations": 1}, {"iterations": 1, "optimise": {"engine": "search"}}]
+    with pytest.raises(ConfigError, match=r"^plan\.1\.optimise\.engine: is search, whose batches"):
         tiny_run(tiny, Processes(0, 2), plan=plan)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fastpty.engines.exit_waves import FLOOR, ExitWaves, Rule, amplitude_ratio
+from fastpty.engines.exit_waves import FLOOR, ExitWaves, Rule, amplitude_ratio, transmitted
 from fastpty.model import Model
 from fastpty.optics.propagator import propagator
 
@@ -71,10 +71,13 @@ def updates_of(
     """(of the object, of the probe) for one batch."""
     batch = torch.tensor(index)
     with torch.no_grad():
-        waves = ExitWaves(model, complex_object(model), batch, model.corner[batch])
+        obj, corner = complex_object(model), model.corner[batch]
+        waves = ExitWaves(model, obj, batch, corner)
         ratio = amplitude_ratio(waves.intensity(), measured[batch], mask)
-        found = waves.updates(ratio, rule_object, rule_wave, lambda here: here)
-    return found[0].numpy(), found[1].numpy()
+        rule = rule_wave.step, rule_wave.share
+        found = waves.products(ratio, rule=rule, asked=rule_wave.share < 1)
+        asked = waves.asked(found, rule_wave, transmitted(model, obj, corner))
+        return rule_object(asked.obj, asked.light).numpy(), asked.probe.numpy()
 
 
 class Plain:

@@ -10,7 +10,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from fastpty.engines.exit_waves import ExitWaves, Rule, amplitude_ratio
+from fastpty import ops
+from fastpty.engines.exit_waves import ExitWaves, Rule, amplitude_ratio, transmitted
 from tests.engines.pie_cases import (
     WINDOW,
     Plain,
@@ -202,6 +203,22 @@ def test_a_small_shift_is_found_at_once(slices: int) -> None:
         measured = torch.where(mask, there.intensity(), 1e4)
         found = here.position_steps(here.intensity(), measured, mask)
     assert float((found - away).abs().max()) < 0.05 * float(away.abs().max())
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+def test_no_positions_ask_for_nothing(backend: Any) -> None:
+    """Of a batch a process may have none."""
+    model = random_model([[9, 11]], modes=2, slices=2, occupancy=[0.6, 0.4])
+    none = torch.empty(0, dtype=torch.int64)
+    with ops.use_backend(backend), torch.no_grad():
+        obj = complex_object(model)
+        waves = ExitWaves(model, obj, none, model.corner[none])
+        ratio = amplitude_ratio(waves.intensity(), random_patterns(0), None)
+        found = waves.products(ratio, rule=(1.0, 0.3), asked=True)
+        asked = waves.asked(found, Rule(1.0, 0.3), transmitted(model, obj, model.corner))
+    for part, like in ((asked.obj, obj), (asked.light, obj), (asked.probe, model.probe)):
+        assert part.shape == like.shape
+        assert not part.any()
 
 
 def test_nothing_follows_from_no_light() -> None:

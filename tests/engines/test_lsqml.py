@@ -10,11 +10,19 @@ import torch
 
 from fastpty import ops
 from fastpty.engines.exit_waves import FLOOR, ExitWaves, amplitude_ratio
-from fastpty.engines.lsqml import poisson_step, solve_steps, step_lengths
-from fastpty.engines.slice_waves import Products
+from fastpty.engines.lsqml import overlaps_of, poisson_step, solve_steps
+from fastpty.engines.visits import Visit
 from fastpty.model import Model
+from fastpty.ops import native
 from fastpty.reference import multislice_intensity
-from tests.engines.pie_cases import PIXEL, WAVELENGTH, complex_object, random_model, random_patterns
+from tests.engines.pie_cases import (
+    PIXEL,
+    WAVELENGTH,
+    WINDOW,
+    complex_object,
+    random_model,
+    random_patterns,
+)
 from tests.recon_cases import Tiny, make_tiny, tiny_run
 from tests.tolerances import tolerance
 
@@ -40,11 +48,16 @@ def waves_of(model: Model) -> ExitWaves:
         return ExitWaves(model, complex_object(model), every, model.corner)
 
 
-def products_of(model: Model, measured: torch.Tensor) -> tuple[ExitWaves, Products]:
+def visit_of(model: Model, ratio: torch.Tensor) -> Visit:
+    """All positions of a model, for waves that are to change by a ratio."""
     waves = waves_of(model)
     with torch.no_grad():
-        ratio = amplitude_ratio(waves.intensity(), measured, None)
-        return waves, waves.products(ratio, apart=True)
+        found = waves.products(ratio, apart=True)
+    return Visit(slice(len(ratio)), waves, waves.intensity(), ratio, found)
+
+
+def mean(rows: torch.Tensor) -> torch.Tensor:
+    return rows.mean(0)
 
 
 @pytest.mark.parametrize("backend", ["auto", "reference"])
@@ -96,11 +109,16 @@ def test_directions_are_the_gradients(case: str, noise: str, backend: Any) -> No
         torch.testing.assert_close(back, found.probe, **close)
 
 
+@pytest.mark.parametrize("backend", ["auto", "reference"])
 @pytest.mark.parametrize("case", ["one slice", "modes"])
-def test_steps_explain_the_change_best(case: str) -> None:
+def test_steps_explain_the_change_best(case: str, backend: Any) -> None:
     """Of the linear misfit of one position, by least squares over all pixels and modes."""
     model, measured = random_model(CORNERS[:1], shift=SHIFTS[:1], **CASES[case]), random_patterns(1)
-    waves, found = products_of(model, measured)
+    ratio = amplitude_ratio(waves_of(model).intensity(), measured, None)
+    with ops.use_backend(backend):
+        visit = visit_of(model, ratio)
+    waves, found = visit.waves, visit.found
+    assert waves.on_native_kernels is (backend == "auto" and native.AVAILABLE)
     generator = torch.Generator().manual_seed(8)
     of_object = torch.randn(found.obj.shape, dtype=torch.complex64, generator=generator)
     of_probe = torch.randn(found.probe.shape, dtype=torch.complex64, generator=generator)
@@ -108,7 +126,7 @@ def test_steps_explain_the_change_best(case: str) -> None:
     of_object += found.obj / found.obj.abs().max()
     of_probe += found.probe / found.probe.abs().max()
     with torch.no_grad():
-        a, b = step_lengths(waves, found, of_object, of_probe, 0.0)
+        a, b = solve_steps(overlaps_of(visit, of_object, of_probe), 0.0, mean)
         chain = waves.chain
         change = chain.change(amplitude_ratio(chain.intensity(), measured, None))
         lit = waves.lit_by(of_probe)
@@ -127,12 +145,12 @@ def test_one_step_is_exact_where_the_problem_is_quadratic() -> None:
     """One position, and a change of the exit wave that some object makes: a whole step along the
     direction over the bare illumination leaves nothing."""
     model = random_model(CORNERS[:1])
-    waves = waves_of(model)
+    visit = visit_of(model, torch.full((1, *WINDOW), 1.3))
+    waves, found = visit.waves, visit.found
     with torch.no_grad():
-        found = waves.products(torch.full_like(waves.intensity(), 1.3), apart=True)
         light = waves.illuminated(found.power)
         direction = found.obj / light.clamp(min=1e-6)
-        a, _ = step_lengths(waves, found, direction, None, 0.0)
+        a, _ = solve_steps(overlaps_of(visit, direction, None), 0.0, mean)
         after = ExitWaves(
             model, complex_object(model) + a[0, 0] * direction, torch.tensor([0]), model.corner
         )
@@ -146,13 +164,19 @@ def test_the_damping_is_a_share_of_the_mean_diagonal() -> None:
     generator = torch.Generator().manual_seed(2)
     matrix = torch.randn(2, 6, 2, generator=generator, dtype=torch.float64)
     gram = torch.einsum("bki,bkj->bij", matrix, matrix)
+
+    def solved(overlaps: torch.Tensor, damping: float) -> tuple[torch.Tensor, torch.Tensor]:
+        a, b = solve_steps(overlaps, damping, mean)
+        return a[:, 0], b
+
     ask = torch.einsum("bij,j->bi", gram, torch.tensor([1.0, 2.0]).double())
     parts = [gram[:, 0, 0], gram[:, 0, 1], gram[:, 1, 1], ask[:, 0], ask[:, 1]]
-    plain = torch.stack(solve_steps(*parts, 0.0), 1)
+    overlaps = torch.stack(parts, 1)[:, None]
+    plain = torch.stack(solved(overlaps, 0.0), 1)
     torch.testing.assert_close(plain, torch.tensor([[1.0, 2.0]] * 2).double())
     damped = gram + 0.3 * torch.diag(torch.diagonal(gram.mean(0)))
     expected = torch.linalg.solve(damped, ask[..., None])[..., 0]
-    torch.testing.assert_close(torch.stack(solve_steps(*parts, 0.3), 1), expected.clamp(min=0))
+    torch.testing.assert_close(torch.stack(solved(overlaps, 0.3), 1), expected.clamp(min=0))
 
 
 def test_no_step_is_negative_and_the_other_is_best_then() -> None:
@@ -160,7 +184,10 @@ def test_no_step_is_negative_and_the_other_is_best_then() -> None:
     oo = pp = torch.ones(4, dtype=torch.float64)
     op = torch.tensor([0.9, 0.9, -0.9, 0.9]).double()
     ask_o, ask_p = torch.tensor([[0.5, 1, 0.5, -1], [1, 0.5, -1, -1]]).double()
-    found = torch.stack(solve_steps(oo, op, pp, ask_o, ask_p, 0.0))
+    of_object, of_probe = solve_steps(
+        torch.stack([oo, op, pp, ask_o, ask_p], 1)[:, None], 0.0, mean
+    )
+    found = torch.stack([of_object[:, 0], of_probe])
     grid = torch.linspace(0, 4, 401).double()
     a, b = grid[:, None, None], grid[:, None]
     values = a**2 * oo + 2 * a * b * op + b**2 * pp - 2 * (a * ask_o + b * ask_p)
