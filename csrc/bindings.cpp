@@ -439,6 +439,7 @@ PYBIND11_MODULE(_core, m) {
         "grad_object"_a, "Its gradients; the address 0 for one that is not wanted.");
 
   bind_adam(m);
+  bind_steps(m);
 #if defined(FASTPTY_WITH_CUDA)
   bind_cuda(m);
   bind_cuda_ops(m);

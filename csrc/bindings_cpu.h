@@ -5,6 +5,7 @@
 
 namespace fastpty {
 
-void bind_adam(pybind11::module_& m);  // adam_step
+void bind_adam(pybind11::module_& m);   // adam_step
+void bind_steps(pybind11::module_& m);  // step_overlaps
 
 }  // namespace fastpty

@@ -65,6 +65,25 @@ def slice_transmit_backward(
 
 ADAM_TILE: int
 
+def step_overlaps(
+    *,
+    positions: int,
+    modes: int,
+    object_modes: int,
+    slices: int,
+    window: tuple[int, int],
+    extent: tuple[int, int],
+    corner: int,
+    weight: int,
+    object: int,
+    direction: int,
+    power: int,
+    product: int,
+    lit: int,
+    entrance: int,
+    asked: int,
+    out: int,
+) -> None: ...
 def adam_catch_up(
     *,
     planes: int,

@@ -25,6 +25,7 @@ from bench.iteration.problem import PIXEL, STEP, WINDOW, write_patterns
 from bench.machine import machine
 from bench.timing import Time, ratio
 from fastpty.config import ReconConfig, validate_config
+from fastpty.heap import keep_freed_memory
 from fastpty.recon import Reconstruction
 
 __all__ = ["DEFOCUS", "ENERGY_KV", "SEMIANGLE", "THICKNESS", "Case", "Clock", "compare", "missing"]
@@ -131,6 +132,7 @@ def compare(peer: str, module: str, version: str, time_peer: Callable[[Case, Clo
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()  # as `fastpty recon` does; the peer's arrays are allocated the same way
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "patterns.h5"

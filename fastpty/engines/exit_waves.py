@@ -31,7 +31,13 @@ import torch
 from fastpty.engines.slice_waves import FLOOR, Products, SliceWaves, denominator, largest, power_of
 from fastpty.forward import illumination
 from fastpty.model import Model
-from fastpty.ops import NativeWaves, probe_shift, products_are_native, slice_transmit
+from fastpty.ops import (
+    NativeWaves,
+    probe_shift,
+    products_are_native,
+    slice_transmit,
+    step_overlaps,
+)
 
 __all__ = ["FLOOR", "Asked", "ExitWaves", "Products", "Rule", "amplitude_ratio", "transmitted"]
 
@@ -228,6 +234,27 @@ class ExitWaves:
     def lit_by(self, probe: torch.Tensor) -> torch.Tensor:
         """[B, K M, Ny, Nx] the modes of a probe [M, Ny, Nx] at each position."""
         return probe_shift(illumination(probe, self._model.source), self._shift)
+
+    @property
+    def on_native_kernels(self) -> bool:
+        """Whether they are, so that :meth:`step_overlaps` can be had."""
+        return self._native is not None
+
+    def step_overlaps(
+        self, found: Products, of_object: torch.Tensor | None, lit: torch.Tensor | None
+    ) -> torch.Tensor:
+        """[B, Nz, 5] as :func:`fastpty.ops.step_overlaps` has it."""
+        return step_overlaps(
+            self._obj,
+            of_object,
+            lit,
+            found.power,
+            found.product,
+            found.entrance,
+            found.asked,
+            self._corner,
+            self._occupancy,
+        )
 
     def shifted_back(self, waves: torch.Tensor) -> torch.Tensor:
         """[K M, Ny, Nx] sum_j S_j^-1 of waves [B, K M, Ny, Nx]."""

@@ -193,6 +193,9 @@ def overlaps_of(
     of_object, of_probe : the directions, [No, Nz, Y, X] and [M, Ny, Nx]; None: it is fixed.
     """
     waves, found = visit.waves, visit.found
+    lit = None if of_probe is None else waves.lit_by(of_probe)
+    if waves.on_native_kernels:
+        return waves.step_overlaps(found, of_object, lit)
     positions, _, slices, *_ = found.power.shape
     none = found.power.new_zeros(positions)
     rows = []
@@ -202,9 +205,8 @@ def overlaps_of(
             window = waves.windows(of_object[:, z])
             oo = _sum(power_of(window).mul_(waves.weighted(found.power[:, :, z])))
             ask_o = _real_sum(window, found.product[:, :, z])
-        if z == 0 and of_probe is not None and found.asked is not None:
+        if z == 0 and lit is not None and found.asked is not None:
             there = waves.windows(waves.first_slice)
-            lit = waves.lit_by(of_probe)
             pp = _sum(waves.weighted(power_of(there)).sum(1) * power_of(lit).sum(1))
             ask_p = _real_sum(lit, found.asked)
             if of_object is not None and found.entrance is not None:

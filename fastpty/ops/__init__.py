@@ -24,6 +24,7 @@ from fastpty.ops.mixed_intensity import mixed_intensity
 from fastpty.ops.multislice_intensity import multislice_intensity
 from fastpty.ops.probe_shift import probe_shift
 from fastpty.ops.slice_transmit import slice_transmit
+from fastpty.ops.step_overlaps import step_overlaps
 from fastpty.ops.wave_products import NativeWaves, products_are_native
 from fastpty.ops.waves import set_wave_budget
 
@@ -41,5 +42,6 @@ __all__ = [
     "raise_device_errors",
     "set_wave_budget",
     "slice_transmit",
+    "step_overlaps",
     "use_backend",
 ]

@@ -13,6 +13,7 @@ from fastpty.engines.exit_waves import FLOOR, ExitWaves, amplitude_ratio
 from fastpty.engines.lsqml import overlaps_of, poisson_step, solve_steps
 from fastpty.engines.visits import Visit
 from fastpty.model import Model
+from fastpty.ops import native
 from fastpty.reference import multislice_intensity
 from tests.engines.pie_cases import (
     PIXEL,
@@ -108,13 +109,16 @@ def test_directions_are_the_gradients(case: str, noise: str, backend: Any) -> No
         torch.testing.assert_close(back, found.probe, **close)
 
 
+@pytest.mark.parametrize("backend", ["auto", "reference"])
 @pytest.mark.parametrize("case", ["one slice", "modes"])
-def test_steps_explain_the_change_best(case: str) -> None:
+def test_steps_explain_the_change_best(case: str, backend: Any) -> None:
     """Of the linear misfit of one position, by least squares over all pixels and modes."""
     model, measured = random_model(CORNERS[:1], shift=SHIFTS[:1], **CASES[case]), random_patterns(1)
     ratio = amplitude_ratio(waves_of(model).intensity(), measured, None)
-    visit = visit_of(model, ratio)
+    with ops.use_backend(backend):
+        visit = visit_of(model, ratio)
     waves, found = visit.waves, visit.found
+    assert waves.on_native_kernels is (backend == "auto" and native.AVAILABLE)
     generator = torch.Generator().manual_seed(8)
     of_object = torch.randn(found.obj.shape, dtype=torch.complex64, generator=generator)
     of_probe = torch.randn(found.probe.shape, dtype=torch.complex64, generator=generator)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-KERNELS = ["adam_step", "multislice_intensity"]
+KERNELS = ["adam_step", "multislice_intensity", "step_overlaps"]
 # Not optimised: it compiles in half the time.
 FLAGS = ["-std=c++17", "-O0", "-g1", "-pthread", "-ffp-contract=fast", "-DFASTPTY_SIMD=portable"]
 
