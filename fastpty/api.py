@@ -19,7 +19,7 @@ from fastpty.array_api import to_numpy
 from fastpty.atomic import atomic_path
 from fastpty.config import ReconConfig, apply_overrides, validate_config
 from fastpty.engines import IterationReport
-from fastpty.errors import ConfigError, OutputError
+from fastpty.errors import ConfigError, DataError, OutputError
 from fastpty.io import ARRAY, RawScan, scan_of_array
 from fastpty.job import refuse_overwriting, run_job, say_what_comes, set_up, watch_over
 from fastpty.ptyrad import convert, is_ptyrad, read_config_file
@@ -94,7 +94,8 @@ def reconstruct(
     watching = [_observer(observer) for observer in observers]
     patterns, content = _take_data(content, data)
     with _folder_for_arrays(destination) as arrays:
-        checked = _checked(_files_for_arrays(content, (), arrays), changes or {}, place)
+        content = _files_for_arrays(content, (), _Inputs(arrays, keep=resume))
+        checked = _checked(content, changes or {}, place)
         scan = None if patterns is None else _scan(checked, patterns)
         if destination is not None:
             report = run_job(
@@ -145,9 +146,11 @@ def _checked(content: Mapping[str, Any], changes: Mapping[str, Any], folder: Pat
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's numbers and short arrays, which JSON does not know."""
+    """NumPy's numbers and short arrays, and paths, which JSON does not know."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     raise TypeError(f"found {type(value).__name__}")
 
 
@@ -166,12 +169,20 @@ def _take_data(content: dict[str, Any], data: Any) -> tuple[Any, dict[str, Any]]
 
 
 def _scan(config: ReconConfig, patterns: Any) -> RawScan:
+    _refuse_masked("data", patterns, "Fill it, and give bad pixels by data.mask (True means good).")
     return scan_of_array(_on_host(patterns), **config.data.reading)
 
 
 def _on_host(patterns: Any) -> Any:
     """Arrays of other libraries as NumPy's; what is read in pieces stays what it is."""
     return to_numpy(patterns) if hasattr(patterns, "__dlpack__") else patterns
+
+
+def _refuse_masked(field: str, array: Any, fix: str) -> None:
+    """What is masked would be taken for data."""
+    if np.ma.is_masked(array):
+        count = int(np.ma.getmaskarray(array).sum())
+        raise DataError(field, f"is a masked array; {count} of its values are masked.", fix)
 
 
 def _is_array(value: Any) -> bool:
@@ -188,19 +199,17 @@ def _folder_for_arrays(output: Path | None) -> Iterator[Path]:
         yield Path(name)
 
 
-def _files_for_arrays(value: Any, place: tuple[str, ...], folder: Path) -> Any:
-    """A copy in which arrays are files in ``folder``, named by their place in the config."""
+def _files_for_arrays(value: Any, place: tuple[str, ...], inputs: _Inputs) -> Any:
+    """A copy in which arrays are files, named by their place in the config."""
     if isinstance(value, Mapping):
-        return {k: _files_for_arrays(v, (*place, str(k)), folder) for k, v in value.items()}
+        return {k: _files_for_arrays(v, (*place, str(k)), inputs) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_files_for_arrays(v, (*place, str(n)), folder) for n, v in enumerate(value)]
+        return [_files_for_arrays(v, (*place, str(n)), inputs) for n, v in enumerate(value)]
     field = ".".join(place)
     if isinstance(value, Results):
-        path = folder / f"{field}.h5"
-        _write(path, lambda: write_results(value, path))
-        return str(path)
+        return inputs.results(field, value)
     if not _is_array(value):
-        return value
+        return os.fspath(value) if isinstance(value, os.PathLike) else value
     if not np.shape(value):  # NumPy's numbers have a shape too
         return value.item()
     if place[-1] != "path":
@@ -209,22 +218,53 @@ def _files_for_arrays(value: Any, place: tuple[str, ...], folder: Path) -> Any:
             f"is an array of shape {list(value.shape)}.",
             "An array may stand only where the path of a file does; write short ones as lists.",
         )
-    path = folder / f"{'.'.join(place[:-1])}.npy"
-    _write(path, lambda: _save(path, to_numpy(value)))
-    return str(path)
+    _refuse_masked(field, value, "Give an array without gaps.")
+    return inputs.array(field, to_numpy(value))
+
+
+class _Inputs:
+    """Files of what a config has in memory.
+
+    Parameters
+    ----------
+    folder : of the files.
+    keep : those that are there are of the run to go on with, and stay.
+    """
+
+    def __init__(self, folder: Path, keep: bool) -> None:
+        self._folder = folder
+        self._keep = keep
+
+    def results(self, field: str, value: Results) -> str:
+        """What a run begins with; one that goes on has it already."""
+        path = self._folder / f"{field}.h5"
+        if not (self._keep and path.exists()):
+            self._write(path, lambda: write_results(value, path))
+        return str(path)
+
+    def array(self, field: str, value: NDArray[Any]) -> str:
+        path = self._folder / f"{field.removesuffix('.path')}.npy"
+        if not (self._keep and path.exists()):
+            self._write(path, lambda: _save(path, value))
+        elif not np.array_equal(np.load(path), value):
+            raise DataError(
+                field,
+                f"has other values than {path}, with which the run began.",
+                "Restore them, or start a new run in another folder.",
+            )
+        return str(path)
+
+    def _write(self, path: Path, write: Callable[[], None]) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write()
+        except OSError as error:
+            raise OutputError(str(path), f"cannot be written ({error}).", "Make room.") from error
 
 
 def _save(path: Path, array: NDArray[Any]) -> None:
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)
-
-
-def _write(path: Path, write: Callable[[], None]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write()
-    except OSError as error:
-        raise OutputError(str(path), f"cannot be written ({error}).", "Make room.") from error
 
 
 class _Call(Observer):

@@ -84,7 +84,7 @@ def vjp(op: Op, *arguments: Any, **settings: Any) -> tuple[Any, Callable[[Any], 
     pullback : a function of the gradient of a real loss in the value. It gives the loss's gradients
         in ``arguments``, in their order: None in place of what has none (integers, numbers, None),
         a pair for a pair. Those of complex arrays are torch's, dL/dRe + i dL/dIm. It may be called
-        once.
+        once, and before any of the arguments is changed in place.
 
     Raises
     ------

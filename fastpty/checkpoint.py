@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 import fastpty
@@ -22,7 +23,7 @@ from fastpty.results import History, Snapshot
 __all__ = ["CHECKPOINT_NAME", "read_checkpoint", "write_checkpoint"]
 
 CHECKPOINT_NAME = "checkpoint.pt"
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 
 _ANEW = "Start a new run without --resume."
 
@@ -161,6 +162,8 @@ def _fingerprint(run: Reconstruction) -> dict[str, Any]:
     """What tells one set of patterns, positions and mask from another."""
     patterns = run.measurements.patterns
     start = run.model.positions_start
+    # Of another weight each: a raster that is mirrored has the same mean and deviation.
+    order = np.linspace(0, 1, len(start))
     return {
         "shape": list(patterns.shape),
         "object": list(run.model.phase.shape),
@@ -169,6 +172,7 @@ def _fingerprint(run: Reconstruction) -> dict[str, Any]:
             run.model.power_start,
             *start.mean(axis=0).tolist(),
             *start.std(axis=0).tolist(),
+            *(order @ start / len(start)).tolist(),
         ],
     }
 

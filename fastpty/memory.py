@@ -105,8 +105,11 @@ def plan_memory(
     there = patterns.nbytes if patterns.on_device else 0
     free = free_memory(device)
     # Of what the run may take, the patterns and the unknowns have been taken already.
-    available = None if free is None else (_less_reserve(free) or 0) + there + values
-    available = _least(available, memory_limit(config))
+    # Processes on one machine share its memory, and each has a GPU of its own.
+    sharing = 1 if device.type == "cuda" else patterns.share.processes.here
+    limit = memory_limit(config)
+    available = None if free is None else (_less_reserve(free) or 0) // sharing + there + values
+    available = _least(available, None if limit is None else limit // sharing)
 
     batches = [
         (stage.optimise, min(stage.optimise.batch_size, len(v)))
@@ -119,10 +122,10 @@ def plan_memory(
     room = None if available is None else available - there - unknowns
     keeping = any(keeps_waves(model, stage.optimise) for stage in stages)
     largest = max(batch for _, batch in batches)
-    part, limit = _divided(waves, room, largest, keeping)
-    needed = waves(part, limit)
+    part, kept = _divided(waves, room, largest, keeping)
+    needed = waves(part, kept)
     place = "device" if patterns.on_device else str(patterns.on_disk or "host")
-    return MemoryPlan(there, place, needed, unknowns, limit, part, available)
+    return MemoryPlan(there, place, needed, unknowns, kept, part, available)
 
 
 def _divided(

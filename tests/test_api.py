@@ -131,6 +131,27 @@ def test_a_stopped_run_is_resumed(
     assert_same(found, expected)
 
 
+def test_a_run_goes_on_with_its_own_arrays(
+    tiny: Tiny, counts: NDArray[np.float32], tmp_path: Path
+) -> None:
+    """Others are refused, and do not take the place of those that the folder's config names."""
+    with h5py.File(tiny.folder / "tiny.h5") as file:
+        positions = file["positions_A"][:]
+
+    def go_on(positions: NDArray[np.float64], **how: Any) -> Results:
+        scan = {"step": None, "positions": {"path": positions, "unit": "angstrom"}}
+        config = merged(without("data", "path", "dataset"), {"scan": scan})
+        return fastpty.reconstruct(config, counts, output=tmp_path / "out", quiet=True, **how)
+
+    def stop(run: Reconstruction, report: IterationReport) -> None:
+        run.stop_requested = True
+
+    go_on(positions, observers=[stop])
+    with pytest.raises(DataError, match=r"^scan\.positions\.path: has other values than .*npy"):
+        go_on(positions[::-1], resume=True)
+    assert len(go_on(positions, resume=True).history.loss) > 1
+
+
 def test_observers_and_functions_watch(tiny: Tiny) -> None:
     seen: list[str] = []
 
@@ -207,6 +228,7 @@ def test_wrong_arguments_are_named(arguments: dict[str, Any], field: str, tiny: 
         (np.zeros((3, 4)), {}, "data"),
         (np.zeros((5, 6, 24, 20), complex), {}, "data"),
         ([1, 2, 3], {}, "data"),
+        (np.ma.masked_less(np.arange(14400.0).reshape(5, 6, 24, 20), 3), {}, "data"),
         (np.ones((5, 6, 24, 20)), {"dataset": "data"}, "data.dataset"),
         (np.ones((5, 6, 24, 20)), {"format": "npy"}, "data.format"),
         (np.ones((5, 6, 24, 20)), {"scan_shape": [3, 10]}, "data.scan_shape"),
@@ -223,6 +245,21 @@ def test_an_array_where_no_file_belongs() -> None:
     config = merged(TINY, {"scan": {"rotation_deg": np.zeros(3)}})
     with pytest.raises(ConfigError, match=r"scan.rotation_deg: is an array of shape \[3\]"):
         fastpty.reconstruct(config, quiet=True)
+
+
+def test_gaps_in_an_array_are_no_values() -> None:
+    positions = np.ma.masked_equal(np.arange(60.0).reshape(30, 2), 7)
+    config = merged(TINY, {"scan": {"step": None, "positions": {"path": positions}}})
+    with pytest.raises(DataError, match=r"scan\.positions\.path: is a masked array; 1 of"):
+        fastpty.reconstruct(config, quiet=True)
+
+
+def test_paths_are_paths(tiny: Tiny, expected: Results) -> None:
+    """In a dict and in the changes as in a call."""
+    config = merged(TINY, {"data": {"path": tiny.folder / "tiny.h5"}})
+    assert_same(fastpty.reconstruct(config, quiet=True), expected)
+    changes = {"data.path": tiny.folder / "tiny.h5"}
+    assert_same(fastpty.reconstruct(TINY, changes=changes, quiet=True), expected)
 
 
 def test_no_data_at_all() -> None:

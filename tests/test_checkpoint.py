@@ -163,6 +163,17 @@ def test_other_data_are_refused(tiny: Tiny, written: Path, tmp_path: Path) -> No
     assert torch.equal(run.model.phase, before)
 
 
+def test_positions_in_another_order_are_refused(tiny: Tiny, tmp_path: Path) -> None:
+    """Of a raster that is turned round the mean and the deviation are the same."""
+    listed = {"path": "order.npy", "unit": "pixel"}
+    changes = {"scan": {"step": None, "positions": listed}}
+    np.save(tiny.folder / "order.npy", tiny.positions)
+    write_checkpoint(tiny_run(tiny, **changes), tmp_path / "c.pt")
+    np.save(tiny.folder / "order.npy", tiny.positions[::-1])
+    with pytest.raises(DataError, match="was made from other data"):
+        read_checkpoint(tiny_run(tiny, **changes), tmp_path / "c.pt")
+
+
 def test_data_of_another_shape_are_refused(written: Path, tmp_path: Path) -> None:
     run = tiny_run(make_tiny(tmp_path, (20, 20)))
     message = r"other data: \[30, 24, 20\] patterns and .*; these are \[30, 20, 20\] and"

@@ -16,6 +16,7 @@ from fastpty import memory, ops
 from fastpty.checkpoint import read_checkpoint, write_checkpoint
 from fastpty.config import load_config
 from fastpty.config.recon import ReconConfig
+from fastpty.distributed import Processes
 from fastpty.forward import runs_fused
 from fastpty.job import run_job
 from fastpty.measurements import Patterns
@@ -60,6 +61,20 @@ def test_a_reserve_is_left(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "free_memory", lambda device: None)
     assert tiny_run(tiny).memory.available is None
     assert tiny_run(tiny).memory.fits
+
+
+def test_processes_on_one_machine_share_its_memory(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is free, and what the config lets them take."""
+    run = tiny_run(tiny)
+    parts = run.model, run.measurements.patterns, run.stages, run.all_visited
+    values = sum(tensor.nbytes for tensor in run.model.unknowns.values())
+    monkeypatch.setattr(memory, "free_memory", lambda device: 16 * GIB)
+    run.measurements.patterns.share.processes = Processes(0, 4, 0, 3)
+    shared = memory.plan_memory(run.config, *parts)
+    assert shared.available == 5 * GIB + run.memory.patterns + values
+    assert planned(run, 3 * GIB).available == GIB
 
 
 @pytest.mark.parametrize("engine", ["gradient", "rpie", "lsqml"])

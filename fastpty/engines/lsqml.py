@@ -219,7 +219,9 @@ def overlaps_of(
 def solve_steps(
     overlaps: torch.Tensor, damping: float, mean: Callable[[torch.Tensor], torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(a [B, Nz], b [B]), not negative, of ``[[oo, op], [op, pp]] (a, b) = (ask_o, ask_p)``.
+    """(a [B, Nz], b [B]) at the minimum of
+    ``(a, b) [[oo, op], [op, pp]] (a, b) - 2 (ask_o, ask_p) (a, b)`` over a, b >= 0: where one of
+    the two would be negative, it is 0 and the other by itself.
 
     Parameters
     ----------
@@ -237,7 +239,11 @@ def solve_steps(
     # Of two directions that do the same the determinant is all rounding.
     size = (oo * pp - op * op).clamp(min=1e-6 * (oo * pp).clamp(min=tiny))
     a, b = pp * ask_o - op * ask_p, oo * ask_p - op * ask_o
-    return (a / size).clamp(min=0), (b / size)[:, 0].clamp(min=0)
+    # What another's negative step would have undone has to be left out with it.
+    alone_a, alone_b = (ask_o / oo).clamp(min=0), (ask_p / pp).clamp(min=0)
+    of_object = torch.where(b < 0, alone_a, (a / size).clamp(min=0))
+    of_probe = torch.where(a < 0, alone_b, (b / size).clamp(min=0))
+    return of_object, of_probe[:, 0]
 
 
 def _sum(values: torch.Tensor) -> torch.Tensor:

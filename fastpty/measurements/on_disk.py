@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ class PatternFile:
 
     def read(self, index: NDArray[np.int64], out: NDArray[Any]) -> None:
         """Patterns ``index`` into an array [B, Ny, Nx] of a type of the same size, in one piece."""
-        rows = out.reshape(len(out), -1).view(np.uint8)
+        rows = out.reshape(len(out), math.prod(self.shape[1:])).view(np.uint8)
         try:
             for row, number in zip(rows, index.tolist(), strict=True):
                 self._file.read(number * self._bytes, row.data)

@@ -65,15 +65,26 @@ class AmplitudeSpectrum:
         return found
 
     def limit(self, least: float = LEAST) -> float | None:
-        """The highest frequency of a coefficient with ``least`` times the noise of its ring; None
-        if there is none from the eighth ring on."""
-        noise = self.noise
+        """The highest frequency of a coefficient with ``least`` times the noise of its ring, and
+        the largest of the 24 around it; None if there is none from the eighth ring on.
+
+        The window spreads a reflection that lies between coefficients far along both axes, with
+        the third power of the distance: of a strong one that is more than noise, but no peak.
+        """
+        noise, peak = self.noise, self._peaks()
         for number in range(self.rings.last, _FIRST_RING - 1, -1):
             bound = max(least * float(noise[number - 1]), self.floor)
-            found = (self.rings.number == number) & (self.amplitude > bound)
+            found = peak & (self.rings.number == number) & (self.amplitude > bound)
             if found.any():
                 return float(self.rings.frequency[found].max())
         return None
+
+    def _peaks(self) -> NDArray[np.bool_]:
+        """[Y, X] where no coefficient within two steps is larger."""
+        highest = self.amplitude
+        for axis in (0, 1):
+            highest = np.max([np.roll(highest, step, axis) for step in range(-2, 3)], axis=0)
+        return np.asarray(self.amplitude >= highest)
 
 
 def amplitude_spectrum(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations, product
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -141,15 +142,19 @@ class TuneConfig(TrialsConfig):
     @model_validator(mode="after")
     def _comparable(self) -> TuneConfig:
         """A loss with other terms, weights or data is another number."""
-        if self.objective != "loss":
+        if self.objective == "loss":
+            use, fix = "objective is loss", "use r_factor or free_r_factor"
+        elif self.pruner.name != "none":
+            use, fix = f"pruner is {self.pruner.name}, which goes by losses", "use none"
+        else:
             return self
         for name in self.search:
             parts = name.split(".")
             section = parts[2] if parts[0] == "plan" and len(parts) > 2 else parts[0]
             if section in ("loss", "preprocess", "data"):
                 raise ValueError(
-                    f"objective is loss, and search changes {name}: the losses of such trials "
-                    "cannot be compared; use r_factor or free_r_factor"
+                    f"{use}, and search changes {name}: the losses of such trials cannot be "
+                    f"compared; {fix}"
                 )
         return self
 
@@ -172,6 +177,34 @@ class AblateConfig(TrialsConfig):
         if not value:
             raise ValueError("names no field")
         return {name: _named(name, levels) for name, levels in value.items()}
+
+    @model_validator(mode="after")
+    def _one_seed(self) -> AblateConfig:
+        """That of a run is one of ``seeds``, whatever else says so."""
+        variants = [
+            v for named in self.vary.values() if isinstance(named, dict) for v in named.values()
+        ]
+        if any("seed" in fields for fields in (self.vary, self.set, *variants)):
+            raise ValueError("vary or set changes seed, which comes from seeds; give it there")
+        return self
+
+    @model_validator(mode="after")
+    def _apart(self) -> AblateConfig:
+        """Of a product one factor would undo what another has set, under the labels of both."""
+        if self.design != "product":
+            return self
+        fields = {
+            name: {name} if isinstance(levels, list) else {f for v in levels.values() for f in v}
+            for name, levels in self.vary.items()
+        }
+        for (one, mine), (other, others) in combinations(fields.items(), 2):
+            for a, b in product(sorted(mine), sorted(others)):
+                if a == b or a.startswith(f"{b}.") or b.startswith(f"{a}."):
+                    raise ValueError(
+                        f"{one} and {other} both change {max(a, b, key=len)}; in a product each "
+                        "field belongs to one of them"
+                    )
+        return self
 
     @field_validator("seeds")
     @classmethod

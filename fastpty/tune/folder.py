@@ -12,6 +12,10 @@ from fastpty.tune.ledger import LEDGER_NAME, Ledger
 
 __all__ = ["StudyReport", "open_ledger"]
 
+_FIGURES = ("history", "slices", "landscape", "ablation", "objects")
+_OF_EARLIER = ("best.yaml", *(f"{name}.png" for name in _FIGURES), "objects/*.npz")
+"""What a study that replaces another may not write anew, and would leave as if it were its own."""
+
 
 @dataclass(frozen=True)
 class StudyReport:
@@ -45,7 +49,10 @@ def open_ledger(
         )
     try:
         output.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
+        if path.exists():
+            for earlier in [file for name in _OF_EARLIER for file in output.glob(name)]:
+                earlier.unlink()
+            path.unlink()
     except OSError as error:
         raise OutputError(str(output), f"cannot be written ({error}).", "Use -o.") from error
     return ledger

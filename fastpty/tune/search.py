@@ -180,7 +180,8 @@ def _values_of_base(study: TuneConfig, base: Base, whole: Sequence[str]) -> dict
             continue
         assert given.low is not None and given.high is not None
         step = given.step or (1.0 if name in whole else None)
-        on_step = step is None or ((value - given.low) / step).is_integer()
+        steps = 0.0 if step is None else (value - given.low) / step
+        on_step = abs(steps - round(steps)) < 1e-8  # 0.3 is not quite 0.1 + 2 x 0.1
         if given.low <= value <= given.high and on_step:
             found[name] = int(value) if name in whole else float(value)
     return found

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from rich.console import Console
 
-from fastpty.errors import FastptyError, OutputError
+from fastpty.errors import ConfigError, FastptyError, OutputError
 from fastpty.export import csv_text, latex_text, write_texts
 from fastpty.figures import write_figure
 from fastpty.job import with_absolute_paths
@@ -69,17 +69,23 @@ def write_search(
         "importances": dict(importances),
     }
     texts = _tables(study, records) | {"summary.json": json.dumps(summary, indent=2) + "\n"}
+    refused = ""
     if best is not None:
-        texts["best.yaml"] = _best_config(study, base, best)
+        try:
+            texts["best.yaml"] = _best_config(study, base, best)
+        except ConfigError as error:  # what set makes possible, the base alone may refuse
+            refused = f"No best.yaml: without set, the base refuses the best values: {error}"
     try:
         write_texts(texts, output)
+        if refused:  # an earlier best one
+            (output / "best.yaml").unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(
             str(output),
             f"tables could not be written ({error}); the trials are kept.",
             "Make room, then --resume.",
         ) from error
-    _print(study, summary, output, console)
+    _print(study, summary, output, console, refused)
     try:
         _draw(study, records, importances, output)
     except FastptyError as error:
@@ -151,7 +157,9 @@ def _figure(name: str, content: dict[str, Any], pair: list[str]) -> Figure:
     return {"history": search.draw_history, "slices": search.draw_slices}[name](view)
 
 
-def _print(study: TuneConfig, summary: dict[str, Any], output: Path, console: Console) -> None:
+def _print(
+    study: TuneConfig, summary: dict[str, Any], output: Path, console: Console, refused: str
+) -> None:
     best = summary["best"]
     if best is None:
         text = "no trial is complete: trials.csv says why"
@@ -160,5 +168,7 @@ def _print(study: TuneConfig, summary: dict[str, Any], output: Path, console: Co
         value = best["numbers"][study.objective]
         text = f"best of {summary['trials']} trials: {study.objective} {value:.5g} with {found}"
     console.print(text, highlight=False, markup=False, soft_wrap=True)
-    ready = "" if best is None else f"; next: fastpty recon {output / 'best.yaml'}"
+    if refused:
+        console.print(refused, style="yellow", markup=False, soft_wrap=True)
+    ready = "" if best is None or refused else f"; next: fastpty recon {output / 'best.yaml'}"
     console.print(f"results in {output}{ready}", highlight=False, markup=False, soft_wrap=True)

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from fastpty.config import ReconConfig, resolve_path
 from fastpty.config.data import HalfConfig
-from fastpty.distributed import choose_device
-from fastpty.engines import IterationReport
+from fastpty.distributed import Processes, choose_device
+from fastpty.engines import IterationReport, is_out_of_memory
 from fastpty.errors import ConfigError, DataError, FastptyError
 from fastpty.figures.crop import scanned_area
 from fastpty.measurements import (
@@ -101,11 +100,13 @@ class TrialRunner:
     Parameters
     ----------
     folder : relative paths in the configs start here.
+    beside : how many runners share this machine's memory, with this one.
     """
 
-    def __init__(self, folder: Path, wanted: Wanted) -> None:
+    def __init__(self, folder: Path, wanted: Wanted, beside: int = 1) -> None:
         self._folder = folder
         self._wanted = wanted
+        self._processes = Processes(here=beside)
         self._key = ""
         self._recorded: Recorded | None = None
 
@@ -133,9 +134,13 @@ class TrialRunner:
                 self._halves(config, told, found)
             if found.state == "complete" and not self._wanted.only_halves:
                 self._whole(config, told, found)
-        except (FastptyError, MemoryError, torch.cuda.OutOfMemoryError) as error:
+        except (FastptyError, MemoryError, RuntimeError) as error:
+            if not isinstance(error, FastptyError) and not is_out_of_memory(error):
+                raise
             found.state, found.reason = "failed", " ".join(str(error).split())
         found.numbers["seconds"] = time.perf_counter() - begun
+        # NaN is neither better nor worse than anything, and no JSON.
+        found.numbers = {name: _known(value) for name, value in found.numbers.items()}
         return found
 
     def _whole(self, config: ReconConfig, told: Told, found: Outcome) -> None:
@@ -183,7 +188,11 @@ class TrialRunner:
         if self._recorded is None or key != self._key:
             self._recorded = None  # so that there is never room for two
             room = room_for_patterns(config, choose_device(config.device))
-            self._recorded = load_recorded(config, self._folder, room=room)
+            if room is not None:
+                room //= self._processes.here
+            self._recorded = load_recorded(
+                config, self._folder, room=room, processes=self._processes
+            )
             self._key = key
         return measurements_of(self._recorded, config, self._folder)
 
@@ -193,9 +202,9 @@ class TrialRunner:
         found.numbers |= {
             "iterations": run.iteration,
             "loss": run.history.loss[-1],
-            "r_factor": _known(results.r_factor),
-            "free_r_factor": None if free is None else _known(free["r_factor"]),
-            "free_nll": None if free is None else _known(free["poisson_nll"]),
+            "r_factor": results.r_factor,
+            "free_r_factor": None if free is None else free["r_factor"],
+            "free_nll": None if free is None else free["poisson_nll"],
             "contrast": contrast(phase),
         }
         if run.config.truth is not None:

@@ -46,9 +46,9 @@ class Job:
     base: Base
     wanted: Wanted
 
-    def runner(self) -> TrialRunner:
-        """Before its first trial."""
-        return TrialRunner(self.base.folder, self.wanted)
+    def runner(self, beside: int = 1) -> TrialRunner:
+        """Before its first trial; ``beside``: as in :class:`TrialRunner`."""
+        return TrialRunner(self.base.folder, self.wanted, beside)
 
     def run(self, runner: TrialRunner, values: dict[str, Any], told: Told) -> Outcome:
         """One trial; values that the config refuses together have failed."""
@@ -142,7 +142,9 @@ class _Pool:
         here, there = context.Pipe()
         gpu = self._gpus[number % len(self._gpus)] if self._gpus else None
         process = context.Process(
-            target=_work, args=(self._job, there, self._threads, gpu), daemon=True
+            target=_work,
+            args=(self._job, there, self._threads, gpu, self._wanted),
+            daemon=True,
         )
         process.start()
         there.close()  # so that the end of the process is the end of the line
@@ -181,7 +183,9 @@ class _AloneError(Exception):
     """The process that hands out the trials is gone."""
 
 
-def _work(job: Job, line: Connection[Any, Any], threads: int, gpu: int | None) -> None:
+def _work(
+    job: Job, line: Connection[Any, Any], threads: int, gpu: int | None, workers: int
+) -> None:
     """The life of a worker: values in, an outcome out, until the line is closed."""
     # Ctrl-C reaches every process of a terminal; the one that hands out the trials deals with it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -189,7 +193,7 @@ def _work(job: Job, line: Connection[Any, Any], threads: int, gpu: int | None) -
         os.environ["CUDA_VISIBLE_DEVICES"] = visible_device(gpu)
     torch.set_num_threads(threads)
     keep_freed_memory()
-    runner = job.runner()
+    runner = job.runner(workers)
     told = _asks(line)
     with suppress(EOFError, OSError):  # nobody is there any more
         while True:

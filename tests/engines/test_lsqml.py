@@ -179,6 +179,23 @@ def test_the_damping_is_a_share_of_the_mean_diagonal() -> None:
     torch.testing.assert_close(torch.stack(solved(overlaps, 0.3), 1), expected.clamp(min=0))
 
 
+def test_no_step_is_negative_and_the_other_is_best_then() -> None:
+    """Of two directions that do nearly the same one may want to undo the other."""
+    oo = pp = torch.ones(4, dtype=torch.float64)
+    op = torch.tensor([0.9, 0.9, -0.9, 0.9]).double()
+    ask_o, ask_p = torch.tensor([[0.5, 1, 0.5, -1], [1, 0.5, -1, -1]]).double()
+    of_object, of_probe = solve_steps(
+        torch.stack([oo, op, pp, ask_o, ask_p], 1)[:, None], 0.0, mean
+    )
+    found = torch.stack([of_object[:, 0], of_probe])
+    grid = torch.linspace(0, 4, 401).double()
+    a, b = grid[:, None, None], grid[:, None]
+    values = a**2 * oo + 2 * a * b * op + b**2 * pp - 2 * (a * ask_o + b * ask_p)
+    lowest = values.flatten(0, 1).argmin(0)
+    best = torch.stack([grid[lowest // 401], grid[lowest % 401]])
+    torch.testing.assert_close(found, best, rtol=0, atol=0.006)
+
+
 def test_the_step_along_the_poisson_likelihood() -> None:
     """The best of many; among them counts far above and below what is expected, and none."""
     generator = torch.Generator().manual_seed(5)

@@ -41,6 +41,12 @@ def test_the_same_as_in_memory(kind: str, tmp_path: Path) -> None:
     assert torch.equal(out, there.recorded(index))
 
 
+def test_a_batch_of_which_no_pattern_is_here(tmp_path: Path) -> None:
+    """One of several processes may have none of a small batch."""
+    disk = Patterns.load(scan_of(counts("<u2")), room=1, scratch=tmp_path)
+    assert disk.recorded(torch.empty(0, dtype=torch.int64)).shape == (0, *disk.shape[1:])
+
+
 @pytest.mark.parametrize("room", [40 * 24 * 2 - 1, 40 * 24 * 4 - 1])
 def test_counts_that_outgrow_16_bits(
     room: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -40,6 +40,14 @@ def test_the_highest_reflection(pixel: tuple[float, float]) -> None:
     assert found == pytest.approx(expected, abs=2 / (min(SHAPE) * min(pixel)))
 
 
+@pytest.mark.parametrize("ratio", [1e2, 1e4])
+def test_the_tails_of_a_strong_reflection_are_no_reflections(ratio: float) -> None:
+    """Half way between the coefficients, where they are longest."""
+    q = tuple((round(f * n) + 0.5) / n for f, n in zip((0.2, 0.1), SHAPE, strict=True))
+    found = information_limit(NOISE + wave(q, ratio))
+    assert found == pytest.approx(np.hypot(*q), abs=1 / min(SHAPE))
+
+
 def test_a_reflection_as_high_as_noise_is_none() -> None:
     q = (0.25, 0.2)
     assert information_limit(NOISE + wave(q, 1.5)) is None

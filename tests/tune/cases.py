@@ -50,7 +50,7 @@ class Formula:
     """Trials of a larger defocus diverge."""
     begun = 0
 
-    def __init__(self, folder: Path, wanted: Wanted) -> None:
+    def __init__(self, folder: Path, wanted: Wanted, beside: int = 1) -> None:
         pass
 
     def check(self, config: ReconConfig) -> None:

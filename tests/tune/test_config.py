@@ -41,6 +41,14 @@ DEFOCUS = "beam.aberrations.defocus"
             {"search": {"plan.0.loss.sparse.weight": {"low": 0, "high": 1}}},
             "search changes plan.0.loss.sparse.weight",
         ),
+        (
+            {
+                "search": {"loss.sparse.weight": {"low": 0, "high": 1}},
+                "objective": "r_factor",
+                "pruner": "median",
+            },
+            "pruner is median, which goes by losses, and search changes loss.sparse.weight",
+        ),
     ],
 )
 def test_a_search_is_refused(changes: dict[str, Any], message: str) -> None:
@@ -56,6 +64,16 @@ def test_a_search_is_refused(changes: dict[str, Any], message: str) -> None:
         ({"vary": {"object.slices": 2}}, "must be a list of values, or a mapping of variants"),
         ({"vary": {"a": {"one": {}, "two": 2}}}, "a.two must be a mapping of fields to values"),
         ({"seeds": [1, 1]}, "must be one seed or more, each once"),
+        (
+            {
+                "vary": {"object.slices": [1, 2], "a": {"one": {}, "two": {"object.slices": 3}}},
+                "design": "product",
+            },
+            "object.slices and a both change object.slices; in a product",
+        ),
+        ({"vary": {"seed": [1, 2]}}, "changes seed, which comes from seeds"),
+        ({"vary": {"a": {"one": {}, "two": {"seed": 2}}}}, "changes seed, which comes from seeds"),
+        ({"set": {"seed": 2}}, "changes seed, which comes from seeds"),
     ],
 )
 def test_an_ablation_is_refused(changes: dict[str, Any], message: str) -> None:

@@ -65,6 +65,13 @@ def test_a_base_outside_of_the_range_gives_the_other_values(
     assert float(first[ROTATION]) == -6
 
 
+def test_a_base_on_a_step_that_is_no_binary_fraction(folder: Path, formula: type[Formula]) -> None:
+    write_base(folder, scan={"rotation_deg": 1.2})
+    steps = {DEFOCUS: {"low": 0, "high": 200}, ROTATION: {"low": 0.1, "high": 9.9, "step": 0.1}}
+    search(folder, search=steps, trials=1)
+    assert float(trials(folder)[0][ROTATION]) == pytest.approx(1.2)
+
+
 def test_what_is_sought_has_its_kind(folder: Path, formula: type[Formula]) -> None:
     study = {
         "object.slices": {"low": 2, "high": 8, "step": 3},
@@ -187,6 +194,20 @@ def test_nothing_earlier_is_overwritten(folder: Path, formula: type[Formula]) ->
         search(folder, resume=True)
 
 
+def test_nothing_of_an_earlier_study_is_left(folder: Path, formula: type[Formula]) -> None:
+    """Whose best values would pass for those of the study that replaced it."""
+    search(folder, trials=2)
+    own = folder / "out" / "mine.png"
+    earlier = [folder / "out" / name for name in ("slices.png", "objects/0000.npz")]
+    earlier[1].parent.mkdir()
+    for path in (own, *earlier):
+        path.touch()
+    formula.fails_above = -1
+    assert search(folder, trials=2, overwrite=True).summary["best"] is None
+    assert not any(path.exists() for path in (folder / "out" / "best.yaml", *earlier))
+    assert own.exists()
+
+
 def test_a_trial_that_fails_is_told_and_avoided(folder: Path, formula: type[Formula]) -> None:
     """So are values that the config refuses together, and a run that lacks the objective."""
     formula.fails_above = 100
@@ -215,6 +236,21 @@ def test_values_that_exclude_each_other_fail_by_themselves(
         refused = row["object.slices"] == "1" and row["optimise.thickness.lr"] == "0.1"
         assert (row["state"] == "failed") == refused
         assert ("a single slice" in row["reason"]) == refused
+
+
+def test_best_values_that_the_base_refuses_without_set(
+    folder: Path, formula: type[Formula]
+) -> None:
+    """A single slice has no thickness. The trials are not lost for that."""
+    write_base(folder, object={"slices": 1}, optimise={"thickness": {"lr": 0}})
+    study = {
+        "set": {"object.slices": 2, "optimise.iterations": 4},
+        "search": {"optimise.thickness.lr": {"low": 0.01, "high": 0.1}},
+    }
+    best = search(folder, trials=2, **study).summary["best"]
+    assert 0.01 <= best["values"]["optimise.thickness.lr"] <= 0.1
+    assert len(trials(folder)) == 2
+    assert not (folder / "out" / "best.yaml").exists()
 
 
 def test_a_search_of_which_no_trial_is_complete(folder: Path, formula: type[Formula]) -> None:

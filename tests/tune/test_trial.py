@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fastpty import memory
 from fastpty.config import ReconConfig, validate_config
 from fastpty.errors import DataError, DivergenceError
 from fastpty.measurements import load_measurements
@@ -89,6 +90,24 @@ def test_data_in_memory_make_the_same_measurements(tiny: Tiny, changes: dict[str
     )
 
 
+def test_runners_share_the_memory(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the patterns, and that of the plan."""
+    monkeypatch.setattr(memory, "free_memory", lambda device: 2**30)
+    seen: list[tuple[str, int]] = []
+
+    def plan(self: Reconstruction, observers: object) -> None:
+        assert self.memory.available is not None
+        seen.append((self.memory.place, self.memory.available))
+        raise MemoryError
+
+    monkeypatch.setattr(Reconstruction, "run", plan)
+    for beside in (1, 2, 2**16):
+        run(TrialRunner(tiny.folder, Wanted(), beside))
+    assert [place for place, _ in seen[:2]] == ["device", "device"]
+    assert seen[0][1] - seen[1][1] == (15 * 2**30 // 16) // 2
+    assert seen[2][0] not in ("device", "host")
+
+
 def test_halves(tiny: Tiny) -> None:
     """Alone, the numbers are those of the first; beside a whole run, of all positions."""
     halves = run(TrialRunner(tiny.folder, Wanted(frc=True, only_halves=True)))
@@ -145,7 +164,12 @@ def test_what_the_user_can_mend_has_a_reason(
 
 
 @pytest.mark.parametrize(
-    "error", [DivergenceError("optimise", "phase became infinite."), MemoryError("no room")]
+    "error",
+    [
+        DivergenceError("optimise", "phase became infinite."),
+        MemoryError("no room"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+    ],
 )
 def test_a_run_that_breaks_off_has_a_reason(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch, error: Exception
@@ -156,6 +180,13 @@ def test_a_run_that_breaks_off_has_a_reason(
     monkeypatch.setattr(Reconstruction, "run", broken)
     found = run(TrialRunner(tiny.folder, Wanted()))
     assert (found.state, found.reason) == ("failed", str(error))
+
+
+def test_a_number_that_is_none(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a correlation with nothing."""
+    monkeypatch.setattr(trial, "contrast", lambda image: float("nan"))
+    found = run(TrialRunner(tiny.folder, Wanted()))
+    assert (found.state, found.numbers["contrast"]) == ("complete", None)
 
 
 def test_a_truth_of_another_pixel_is_no_failure(tiny: Tiny) -> None:

@@ -35,8 +35,8 @@ class Idle(TrialRunner):
 class Drill(Job):
     """Its trials do what their values say, in ten iterations."""
 
-    def runner(self) -> TrialRunner:
-        return Idle(Path(), Wanted())
+    def runner(self, beside: int = 1) -> TrialRunner:
+        return Idle(Path(), Wanted(), beside)
 
     def run(self, runner: TrialRunner, values: dict[str, Any], told: Told) -> Outcome:
         found = Outcome("complete")
