@@ -53,11 +53,12 @@ STAGES: dict[str, Any] = {
 }
 
 LSQML: dict[str, Any] = {
+    "scan": STEADY["scan"],
     "optimise": {
         "engine": "lsqml",
         "iterations": 10,
         "batch_size": 4,
-        "lsqml": {"position_step": 0.5, "object_momentum": 0.3, "momentum_every": 10},
+        "lsqml": {"position_step": 0.2, "object_momentum": 0.3, "momentum_every": 10},
     },
 }
 ONE: dict[str, Any] = {
