@@ -183,6 +183,8 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
 def test_the_command_until_ctrl_c(tmp_path: Path) -> None:
     """Without torch."""
     program = (
+        # Where the tests run in the background Ctrl-C is ignored, and children inherit that.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import sys; sys.argv = ['fastpty', 'watch', sys.argv[1]]\n"
         "from fastpty.cli import main\n"
         "try: main()\n"
