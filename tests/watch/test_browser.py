@@ -87,7 +87,7 @@ def settled(tab: Tab) -> None:
     tab.wait_for(
         '["object", "probe", "positions", "fit"].every((id) => document.getElementById(id))'
     )
-    tab.wait_for("document.querySelectorAll('#object img').length === 5")
+    tab.wait_for("document.querySelectorAll('#object img').length === 7")
     tab.wait_for("[...document.images].every((image) => image.complete && image.naturalWidth)")
 
 
