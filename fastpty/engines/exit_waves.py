@@ -28,18 +28,19 @@ from dataclasses import dataclass
 
 import torch
 
-from fastpty.engines.slice_waves import FLOOR, Products, SliceWaves, denominator, largest, power_of
+from fastpty.engines.slice_waves import FLOOR, SliceWaves, denominator, largest, power_of
 from fastpty.forward import illumination
 from fastpty.model import Model
 from fastpty.ops import (
     NativeWaves,
+    WaveProducts,
     probe_shift,
     products_are_native,
     slice_transmit,
     step_overlaps,
 )
 
-__all__ = ["FLOOR", "Asked", "ExitWaves", "Products", "Rule", "amplitude_ratio", "transmitted"]
+__all__ = ["FLOOR", "Asked", "ExitWaves", "Rule", "amplitude_ratio", "transmitted"]
 
 _TINY = 1e-20
 
@@ -164,7 +165,7 @@ class ExitWaves:
         rule: tuple[float, float] | None = None,
         apart: bool = False,
         asked: bool = False,
-    ) -> Products:
+    ) -> WaveProducts:
         """For waves whose moduli at the detector are to become ``ratio`` [B, Ny, Nx] times theirs.
 
         Parameters
@@ -174,12 +175,9 @@ class ExitWaves:
         """
         if self._native is None:
             return self.chain.products(ratio, rule)
-        found = self._native.products(ratio, rule=rule, apart=apart, asked=asked)
-        return Products(
-            found.obj, found.power, found.probe, found.product, found.entrance, found.asked
-        )
+        return self._native.products(ratio, rule=rule, apart=apart, asked=asked)
 
-    def asked(self, found: Products, rule: Rule, power: torch.Tensor) -> Asked:
+    def asked(self, found: WaveProducts, rule: Rule, power: torch.Tensor) -> Asked:
         """By the PIEs, of the products that go back by the same rule.
 
         Parameters
@@ -244,7 +242,7 @@ class ExitWaves:
         return self._native is not None
 
     def step_overlaps(
-        self, found: Products, of_object: torch.Tensor | None, lit: torch.Tensor | None
+        self, found: WaveProducts, of_object: torch.Tensor | None, lit: torch.Tensor | None
     ) -> torch.Tensor:
         """[B, Nz, 5] as :func:`fastpty.ops.step_overlaps` has it."""
         return step_overlaps(

@@ -38,17 +38,11 @@ from collections.abc import Callable
 
 import torch
 
-from fastpty.config.loss import LossConfig
-from fastpty.config.lsqml import LsqmlConfig
-from fastpty.config.pie import PieSettings
-from fastpty.engines.exit_waves import Asked, ExitWaves, Products
-from fastpty.engines.parts import Parts
-from fastpty.engines.passes import Passes
+from fastpty.engines.exit_waves import Asked, ExitWaves
 from fastpty.engines.pie import OBJECT, PieEngine, PiePasses
 from fastpty.engines.slice_waves import largest, power_of
 from fastpty.engines.visits import Visit, Visits
-from fastpty.measurements import Patterns
-from fastpty.model import Model
+from fastpty.ops import WaveProducts
 
 __all__ = ["LsqmlEngine", "overlaps_of", "poisson_step", "solve_steps"]
 
@@ -56,60 +50,22 @@ __all__ = ["LsqmlEngine", "overlaps_of", "poisson_step", "solve_steps"]
 _SEARCHES = 3
 
 
-class LsqmlEngine(PieEngine):
-    """LSQ-ML; what is between the batches is as with the PIEs."""
-
-    def _make_passes(self, loss: LossConfig) -> Passes:
-        config = self._config
-        return LsqmlPasses(
-            self.model,
-            self.patterns,
-            loss,
-            config.batch_size,
-            self._parts,
-            config.engine,
-            self._settings,
-            self._velocity,
-            config.lsqml,
-        )
-
-
 class LsqmlPasses(PiePasses):
-    """Passes in which each batch is an update by least squares.
+    """Passes in which each batch is an update by least squares."""
 
-    Parameters
-    ----------
-    config : the engine's section; the others as in :class:`PiePasses`.
-    """
-
-    def __init__(
-        self,
-        model: Model,
-        patterns: Patterns,
-        loss: LossConfig,
-        size: int,
-        parts: Parts,
-        engine: str,
-        settings: PieSettings,
-        velocity: dict[str, torch.Tensor],
-        config: LsqmlConfig,
-    ) -> None:
-        super().__init__(model, patterns, loss, size, parts, engine, settings, velocity)
-        self._config = config
-
-    def _products(self, waves: ExitWaves, ratio: torch.Tensor) -> Products:
+    def _products(self, waves: ExitWaves, ratio: torch.Tensor) -> WaveProducts:
         return waves.products(ratio, apart=True)
 
     def _asked(self, visit: Visit, power: torch.Tensor) -> Asked:
         waves, found = visit.waves, visit.found
-        passed = power + self._config.probe_damping * largest(power)
+        passed = power + self._config.lsqml.probe_damping * largest(power)
         of_probe = waves.of_probe(found.probe / passed)
         return Asked(found.obj, waves.illuminated(found.power), of_probe)
 
     def _updates(
         self, asked: Asked, visits: Visits, free: tuple[str, ...], count: int
     ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        config, add = self._config, self._processes.add
+        config, add = self._config.lsqml, self._processes.add
         asked = asked.over(add)
         light = asked.light
         of_object = of_probe = None
@@ -143,6 +99,12 @@ class LsqmlPasses(PiePasses):
             excess = torch.where(mask, excess, 0.0)
         step = poisson_step(floored, measured, excess)
         return 1 - step[:, None, None] * excess
+
+
+class LsqmlEngine(PieEngine):
+    """LSQ-ML; what is between the batches is as with the PIEs."""
+
+    kind = LsqmlPasses
 
 
 def poisson_step(

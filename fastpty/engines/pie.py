@@ -12,20 +12,18 @@ with O_T the object after the move before; likewise the probe.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from fastpty.config.loss import LossConfig
 from fastpty.config.optimise import OptimiseConfig
-from fastpty.config.pie import PieSettings
 from fastpty.config.plan import Stage
 from fastpty.engines.engine import Engine, IterationReport
 from fastpty.engines.exit_waves import (
     Asked,
     ExitWaves,
-    Products,
     Rule,
     amplitude_ratio,
     transmitted,
@@ -37,7 +35,7 @@ from fastpty.forward import wave_memory
 from fastpty.loss import Whole, total_loss
 from fastpty.measurements import Patterns
 from fastpty.model import Model
-from fastpty.ops import products_are_native
+from fastpty.ops import WaveProducts, products_are_native
 from fastpty.ops.waves import limited_waves
 
 __all__ = ["OBJECT", "PieEngine", "PiePasses", "pie_state_copies", "pie_wave_memory"]
@@ -48,93 +46,12 @@ LONGEST_STEP = 1.0
 OBJECT = ("amplitude", "phase")
 
 
-class PieEngine(Engine):
-    """One of the four engines, by the stage's config.
-
-    Between iterations the object is amplitude and phase. Within one it is their complex product,
-    ``O = A exp(i phi)``; afterwards ``A' = |O'|``, and the phase goes on from where it was,
-    ``phi' = phi + arg(O' exp(-i phi))``, so that it needs no unwrapping.
-    """
-
-    shares = True
-    _passes: PiePasses
-
-    def _set_up(self, stage: Stage) -> None:
-        self._settings = stage.optimise.steps
-        self._velocity: dict[str, torch.Tensor] = {}
-        super()._set_up(stage)
-
-    def _make_passes(self, loss: LossConfig) -> Passes:
-        config = self._config
-        return PiePasses(
-            self.model,
-            self.patterns,
-            loss,
-            config.batch_size,
-            self._parts,
-            config.engine,
-            self._settings,
-            self._velocity,
-        )
-
-    @torch.no_grad()
-    def run_iteration(self, iteration: int) -> IterationReport:
-        """One pass over the stage's patterns in fresh batches, an update after each.
-
-        The loss is that of each batch before its update, as with gradient descent.
-        """
-        free = self._free(iteration)
-        model = self.model
-        for tensor in model.unknowns.values():
-            tensor.requires_grad_(False)
-        turned = torch.polar(torch.ones_like(model.phase), model.phase)
-        self._passes.begin(model.amplitude * turned, len(self.visited))
-        loss, terms = self._passes.run(self._order(iteration), free, 1)
-        found = self._passes.transmission
-        if "phase" in free:
-            # The phase of a negative amplitude is that of its modulus, so a half turn beside phi.
-            model.phase.add_((found * turned.conj()).angle())
-        if "amplitude" in free:
-            model.amplitude.copy_(found.abs())
-        self._losses.append(loss)
-        return IterationReport(loss, terms, self._steps(free))
-
-    def _steps(self, free: tuple[str, ...]) -> dict[str, float]:
-        settings = self._settings
-        steps = {
-            "amplitude": settings.object_step,
-            "phase": settings.object_step,
-            "probe": settings.probe_step,
-            "positions": settings.position_step,
-        }
-        return {name: steps[name] if name in free else 0.0 for name in self.model.unknowns}
-
-    def inherit(self, earlier: Engine) -> None:
-        """Take over the velocities, if the engine is of the same kind and leaves no position out
-        that was visited before."""
-        if not isinstance(earlier, PieEngine) or earlier.model is not self.model:
-            return
-        if not np.isin(earlier.visited.index, self.visited.index).all():
-            return
-        if earlier._config.engine == self._config.engine:
-            self._velocity.update(earlier._velocity)
-
-    def state(self) -> dict[str, Any]:
-        """The engine's name and its velocities."""
-        return {"optimiser": self._config.engine, "velocity": dict(self._velocity)}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Take the velocities; what another engine remembers is of no use."""
-        if state["optimiser"] == self._config.engine:
-            self._velocity.update(state["velocity"])
-
-
 class PiePasses(Passes):
     """Passes in which each batch is an update.
 
     Parameters
     ----------
-    engine, settings : as in the config.
+    config : of the stage: engine, its steps, the size of batches.
     velocity : of object and probe, in the engine's keeping.
     """
 
@@ -143,16 +60,17 @@ class PiePasses(Passes):
         model: Model,
         patterns: Patterns,
         loss: LossConfig,
-        size: int,
+        config: OptimiseConfig,
         parts: Parts,
-        engine: str,
-        settings: PieSettings,
         velocity: dict[str, torch.Tensor],
     ) -> None:
-        super().__init__(model, patterns, loss, size, parts)
-        self._settings = settings
+        super().__init__(model, patterns, loss, config.batch_size, parts)
+        self._config = config
+        self._settings = settings = config.steps
         self._velocity = velocity
-        self._rule_object = Rule(settings.object_step, settings.object_share, engine == "pie")
+        self._rule_object = Rule(
+            settings.object_step, settings.object_share, config.engine == "pie"
+        )
         self._rule_wave = Rule(settings.probe_step, settings.probe_share)
 
     def begin(self, transmission: torch.Tensor, patterns: int) -> None:
@@ -240,7 +158,7 @@ class PiePasses(Passes):
         """[B, Ny, Nx] by which the spectra are multiplied."""
         return amplitude_ratio(intensity, measured, self.patterns.mask)
 
-    def _products(self, waves: ExitWaves, ratio: torch.Tensor) -> Products:
+    def _products(self, waves: ExitWaves, ratio: torch.Tensor) -> WaveProducts:
         rule = self._rule_wave
         return waves.products(ratio, rule=(rule.step, rule.share), asked=rule.share < 1)
 
@@ -312,6 +230,80 @@ class PiePasses(Passes):
             velocity.mul_(lasting[name]).add_(tensor - self._anchors[name])
             tensor.add_(velocity, alpha=lasting[name])
             self._anchors[name].copy_(tensor)
+
+
+class PieEngine(Engine):
+    """One of the four engines, by the stage's config.
+
+    Between iterations the object is amplitude and phase. Within one it is their complex product,
+    ``O = A exp(i phi)``; afterwards ``A' = |O'|``, and the phase goes on from where it was,
+    ``phi' = phi + arg(O' exp(-i phi))``, so that it needs no unwrapping.
+    """
+
+    shares = True
+    kind: ClassVar[type[PiePasses]] = PiePasses
+    """How its batches are passed over."""
+
+    _passes: PiePasses
+
+    def _set_up(self, stage: Stage) -> None:
+        self._settings = stage.optimise.steps
+        self._velocity: dict[str, torch.Tensor] = {}
+        super()._set_up(stage)
+
+    def _make_passes(self, loss: LossConfig) -> Passes:
+        return self.kind(self.model, self.patterns, loss, self._config, self._parts, self._velocity)
+
+    @torch.no_grad()
+    def run_iteration(self, iteration: int) -> IterationReport:
+        """One pass over the stage's patterns in fresh batches, an update after each.
+
+        The loss is that of each batch before its update, as with gradient descent.
+        """
+        free = self._free(iteration)
+        model = self.model
+        for tensor in model.unknowns.values():
+            tensor.requires_grad_(False)
+        turned = torch.polar(torch.ones_like(model.phase), model.phase)
+        self._passes.begin(model.amplitude * turned, len(self.visited))
+        loss, terms = self._passes.run(self._order(iteration), free, 1)
+        found = self._passes.transmission
+        if "phase" in free:
+            # The phase of a negative amplitude is that of its modulus, so a half turn beside phi.
+            model.phase.add_((found * turned.conj()).angle())
+        if "amplitude" in free:
+            model.amplitude.copy_(found.abs())
+        self._losses.append(loss)
+        return IterationReport(loss, terms, self._steps(free))
+
+    def _steps(self, free: tuple[str, ...]) -> dict[str, float]:
+        settings = self._settings
+        steps = {
+            "amplitude": settings.object_step,
+            "phase": settings.object_step,
+            "probe": settings.probe_step,
+            "positions": settings.position_step,
+        }
+        return {name: steps[name] if name in free else 0.0 for name in self.model.unknowns}
+
+    def inherit(self, earlier: Engine) -> None:
+        """Take over the velocities, if the engine is of the same kind and leaves no position out
+        that was visited before."""
+        if not isinstance(earlier, PieEngine) or earlier.model is not self.model:
+            return
+        if not np.isin(earlier.visited.index, self.visited.index).all():
+            return
+        if earlier._config.engine == self._config.engine:
+            self._velocity.update(earlier._velocity)
+
+    def state(self) -> dict[str, Any]:
+        """The engine's name and its velocities."""
+        return {"optimiser": self._config.engine, "velocity": dict(self._velocity)}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take the velocities; what another engine remembers is of no use."""
+        if state["optimiser"] == self._config.engine:
+            self._velocity.update(state["velocity"])
 
 
 def pie_state_copies(optimise: OptimiseConfig) -> int:

@@ -15,9 +15,10 @@ from fastpty.model import Model
 from fastpty.ops.fresnel_propagate import fresnel_propagate
 from fastpty.ops.probe_shift import probe_shift
 from fastpty.ops.slice_transmit import slice_transmit
+from fastpty.ops.wave_products import WaveProducts
 from fastpty.reference.fourier import forward, inverse
 
-__all__ = ["FLOOR", "Products", "SliceWaves", "denominator", "largest", "power_of"]
+__all__ = ["FLOOR", "SliceWaves", "denominator", "largest", "power_of"]
 
 # Added to intensities, as in the loss: 1 is the brightest pixel of the mean pattern.
 FLOOR = 1e-10
@@ -36,30 +37,6 @@ def power_of(wave: torch.Tensor) -> torch.Tensor:
 def largest(power: torch.Tensor) -> torch.Tensor:
     """At least the smallest normal number: nothing follows from a wave that is zero."""
     return power.amax(dim=(-2, -1), keepdim=True).clamp_(min=torch.finfo(power.dtype).tiny)
-
-
-@dataclass(frozen=True)
-class Products:
-    """What the change of a batch's exit waves asks of object and probe.
-
-    The change Delta is weighted by the object modes' weights w; z are the slices.
-
-    Parameters
-    ----------
-    obj : [No, Nz, Y, X] sum_jm conj(psi_z) Delta_z, where the windows lie.
-    power : [B, No, Nz, Ny, Nx] sum_m |psi_z|^2, without weights.
-    probe : [K M, Ny, Nx] sum_jn S_j^-1 { conj(O_0) Delta_0 }, for each point of a finite source.
-    product : [B, No, Nz, Ny, Nx] what ``obj`` is the sum of.
-    entrance : [B, K M, Ny, Nx] psi_0.
-    asked : [B, K M, Ny, Nx] sum_n conj(O_0) Delta_0.
-    """
-
-    obj: torch.Tensor
-    power: torch.Tensor
-    probe: torch.Tensor
-    product: torch.Tensor | None = None
-    entrance: torch.Tensor | None = None
-    asked: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +106,7 @@ class SliceWaves:
         after: torch.Tensor = inverse(self._spectrum * (ratio - 1)[:, None, None], norm="ortho")
         return after
 
-    def products(self, ratio: torch.Tensor, rule: tuple[float, float] | None) -> Products:
+    def products(self, ratio: torch.Tensor, rule: tuple[float, float] | None) -> WaveProducts:
         """As :meth:`fastpty.engines.exit_waves.ExitWaves.products`, with all that may be wanted."""
         change = self._weighted(self.change(ratio))
         sums, products, powers = [], [], []
@@ -150,7 +127,7 @@ class SliceWaves:
                 step, share = rule
                 back = back * (step / denominator(self._transmitted(part), share))
             change = self._propagated(back, z - 1, backwards=True)
-        return Products(
+        return WaveProducts(
             obj=torch.stack(sums[::-1], dim=1),
             power=torch.stack(powers[::-1], dim=2),
             probe=torch.autograd.grad(self._incident, self._modes, back, retain_graph=True)[0],

@@ -8,8 +8,9 @@ from typing import TypeVar
 
 import torch
 
-from fastpty.engines.exit_waves import Asked, ExitWaves, Products
+from fastpty.engines.exit_waves import Asked, ExitWaves
 from fastpty.engines.parts import Parts
+from fastpty.ops import WaveProducts
 
 __all__ = ["Visit", "Visits"]
 
@@ -30,7 +31,7 @@ class Visit:
     waves: ExitWaves
     intensity: torch.Tensor
     measured: torch.Tensor
-    found: Products
+    found: WaveProducts
 
 
 class Visits:

@@ -25,12 +25,13 @@ from fastpty.ops.multislice_intensity import multislice_intensity
 from fastpty.ops.probe_shift import probe_shift
 from fastpty.ops.slice_transmit import slice_transmit
 from fastpty.ops.step_overlaps import step_overlaps
-from fastpty.ops.wave_products import NativeWaves, products_are_native
+from fastpty.ops.wave_products import NativeWaves, WaveProducts, products_are_native
 from fastpty.ops.waves import set_wave_budget
 
 __all__ = [
     "AdamTiles",
     "NativeWaves",
+    "WaveProducts",
     "adam_catch_up",
     "adam_settle",
     "adam_step",

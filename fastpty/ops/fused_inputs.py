@@ -66,16 +66,18 @@ class Wanted(NamedTuple):
 
 @dataclass(frozen=True)
 class WaveProducts:
-    """Of a batch, as wave_products.py has it; what was not asked for is None.
+    """What the change Delta of a batch's exit waves asks of object and probe, weighted by the
+    object modes' weights; what was not asked for is None. wave_products.py has the equations.
 
     Parameters
     ----------
-    obj : [No, Nz, Y, X] the products, summed where the windows lie.
-    probe : [M, Ny, Nx] sum over the positions of ``asked``, each moved back by its shift.
-    power : [B, No, Nz, Ny, Nx] float32.
-    product : [B, No, Nz, Ny, Nx].
-    entrance : [B, M, Ny, Nx] psi[0].
-    asked : [B, M, Ny, Nx].
+    obj : [No, Nz, Y, X] sum_jm conj(psi_z) Delta_z, where the windows lie.
+    probe : [M, Ny, Nx] sum over the positions of ``asked``, each moved back by its shift. M are
+        the modes that light the object, those of each point of a finite source.
+    power : [B, No, Nz, Ny, Nx] float32 sum_m |psi_z|^2, without weights.
+    product : [B, No, Nz, Ny, Nx] what ``obj`` is the sum of.
+    entrance : [B, M, Ny, Nx] psi_0.
+    asked : [B, M, Ny, Nx] sum_n conj(O_0) Delta_0.
     """
 
     obj: torch.Tensor

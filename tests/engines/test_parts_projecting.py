@@ -9,7 +9,7 @@ import torch
 
 from fastpty.engines import exit_waves, lsqml, pie
 from fastpty.errors import MemoryShortageError
-from fastpty.ops import products_are_native
+from fastpty.ops import WaveProducts, products_are_native
 from fastpty.recon import Reconstruction
 from tests.engines.test_parts import assert_same
 from tests.recon_cases import Tiny, make_tiny, merged, tiny_run
@@ -47,7 +47,7 @@ def test_projections_in_parts(tiny: Tiny, engine: str, part: int) -> None:
 class ShortWaves(exit_waves.ExitWaves):
     """Without memory for the products of more than three patterns."""
 
-    def products(self, ratio: torch.Tensor, **options: Any) -> exit_waves.Products:
+    def products(self, ratio: torch.Tensor, **options: Any) -> WaveProducts:
         if len(ratio) > 3:
             raise MemoryError
         return super().products(ratio, **options)
