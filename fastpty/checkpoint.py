@@ -14,6 +14,7 @@ import torch
 
 import fastpty
 from fastpty.atomic import atomic_path
+from fastpty.config.differences import differences
 from fastpty.config.plan import Stage
 from fastpty.convergence import restore_model
 from fastpty.errors import ConfigError, DataError
@@ -221,7 +222,7 @@ def _same_config(run: Reconstruction, state: dict[str, Any]) -> None:
         )
     changed = {
         name: values
-        for name, values in _differing(run.config.model_dump(mode="json"), state["config"]).items()
+        for name, values in differences(run.config.model_dump(mode="json"), state["config"]).items()
         if not any(fnmatchcase(name, free) or name.startswith(f"{free}.") for free in _FREE_FIELDS)
     }
     for stage, then in zip(run.stages[: present + 1], state["stages"], strict=False):
@@ -231,7 +232,7 @@ def _same_config(run: Reconstruction, state: dict[str, Any]) -> None:
             free += ["optimise", "loss", "constraints"]
         for name in set(now) & set(then) - set(free):
             field = stage.iterations_field if name == "iterations" else f"{stage.field}{name}"
-            changed |= _differing(now[name], then[name], f"{field}.")
+            changed |= differences(now[name], then[name], f"{field}.")
     if changed:
         changed = dict(sorted(changed.items()))
         found = ", ".join(f"{a!r} instead of {b!r}" for a, b in changed.values())
@@ -240,29 +241,3 @@ def _same_config(run: Reconstruction, state: dict[str, Any]) -> None:
             f"differs from the run that --resume goes on with: {found}.",
             "Restore the old value, or start a new run in another folder.",
         )
-
-
-def _differing(now: Any, then: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
-    """Field -> (value now, value then)."""
-    if isinstance(now, dict) and isinstance(then, dict):
-        return {
-            name: values
-            for key in sorted(now.keys() | then.keys())
-            for name, values in _differing(now.get(key), then.get(key), f"{prefix}{key}.").items()
-        }
-    if _are_lists_of_sections(now, then):
-        return {
-            name: values
-            for number, pair in enumerate(zip(now, then, strict=True))
-            for name, values in _differing(*pair, f"{prefix}{number}.").items()
-        }
-    return {} if now == then else {prefix.rstrip("."): (now, then)}
-
-
-def _are_lists_of_sections(now: Any, then: Any) -> bool:
-    return (
-        isinstance(now, list)
-        and isinstance(then, list)
-        and len(now) == len(then)
-        and all(isinstance(item, dict) for item in [*now, *then])
-    )

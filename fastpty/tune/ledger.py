@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fastpty.atomic import atomic_path
+from fastpty.config.differences import differences
 from fastpty.errors import ConfigError, DataError, OutputError
 
 __all__ = ["LEDGER_NAME", "Ledger", "Record"]
@@ -74,7 +75,7 @@ class Ledger:
             raise DataError(
                 str(self._path), f"is damaged or no study ({error}).", "Start anew: --overwrite."
             ) from error
-        changed = _differing(self._meaning, then)
+        changed = differences(self._meaning, then)
         if changed:
             found = ", ".join(f"{now!r} instead of {was!r}" for now, was in changed.values())
             raise ConfigError(
@@ -117,14 +118,3 @@ class Ledger:
                 f"cannot be written ({error}); it holds the trials before.",
                 "Make room, then go on with --resume.",
             ) from error
-
-
-def _differing(now: Any, then: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
-    """Field -> (value now, value then)."""
-    if isinstance(now, dict) and isinstance(then, dict):
-        return {
-            name: values
-            for key in sorted(now.keys() | then.keys())
-            for name, values in _differing(now.get(key), then.get(key), f"{prefix}{key}.").items()
-        }
-    return {} if now == then else {prefix.removesuffix("."): (now, then)}

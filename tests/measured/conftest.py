@@ -18,19 +18,30 @@ Reconstruct = Callable[..., Results]
 
 
 @pytest.fixture(scope="session")
-def reconstruct() -> Reconstruct:
+def measured_file() -> Callable[[str], Path]:
+    """``measured_file(name)``: its path; skips when the data file is not there."""
+
+    def find(name: str) -> Path:
+        folder = os.environ.get("FASTPTY_DATA")
+        if folder is None:
+            pytest.skip("FASTPTY_DATA, the folder of the measured data sets, is not set")
+        file = Path(folder) / name
+        if not file.is_file():
+            pytest.skip(f"{name} is not in FASTPTY_DATA")
+        return file
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def reconstruct(measured_file: Callable[[str], Path]) -> Reconstruct:
     """``reconstruct(config name, *overrides)``; skips when the data file is not there."""
 
     def run(name: str, *overrides: str) -> Results:
         config_file = CONFIGS / f"{name}.yaml"
         config = load_config(ReconConfig, config_file, overrides)
         if "$FASTPTY_DATA" in config.data.path:
-            folder = os.environ.get("FASTPTY_DATA")
-            if folder is None:
-                pytest.skip("FASTPTY_DATA, the folder of the measured data sets, is not set")
-            file = Path(os.path.expandvars(config.data.path))
-            if not file.is_file():
-                pytest.skip(f"{file.name} is not in FASTPTY_DATA")
+            measured_file(Path(config.data.path).name)
         reconstruction = Reconstruction.from_config(config, config_file.parent)
         reconstruction.run()
         return reconstruction.results()

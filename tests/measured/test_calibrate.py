@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,21 +19,15 @@ PIXEL = 9.3  # Angstrom: the scale of these numbers
 NOMINAL_SEMIANGLE = 1.03  # mrad
 
 
-def calibrate(*overrides: str) -> Calibration:
-    folder = os.environ.get("FASTPTY_DATA")
-    if folder is None:
-        pytest.skip("FASTPTY_DATA, the folder of the measured data sets, is not set")
-    path = Path(folder) / FILE
-    if not path.is_file():
-        pytest.skip(f"{FILE} is not in FASTPTY_DATA")
+def calibrate(path: Path, *overrides: str) -> Calibration:
     known = ["data.dataset=data", "beam.energy_kv=300", "scan.step=31.25"]
     config, _ = read_input(path, [*known, *overrides])
     return solve(gather(config, Path()), config)
 
 
 @pytest.fixture(scope="module")
-def virus() -> Calibration:
-    return calibrate(f"calibration.pixel_size={PIXEL}")
+def virus(measured_file: Callable[[str], Path]) -> Calibration:
+    return calibrate(measured_file(FILE), f"calibration.pixel_size={PIXEL}")
 
 
 def test_the_rotation_is_found(virus: Calibration) -> None:
@@ -57,9 +51,11 @@ def test_both_methods_agree(virus: Calibration) -> None:
     assert virus.doubts == []
 
 
-def test_the_nominal_semiangle_contradicts_the_pixel_size(virus: Calibration) -> None:
+def test_the_nominal_semiangle_contradicts_the_pixel_size(
+    virus: Calibration, measured_file: Callable[[str], Path]
+) -> None:
     """By 2.4 %, and the defocus with it: one scale has to be known."""
-    found = calibrate(f"beam.semiangle_mrad={NOMINAL_SEMIANGLE}")
+    found = calibrate(measured_file(FILE), f"beam.semiangle_mrad={NOMINAL_SEMIANGLE}")
     ratio = virus.semiangle_mrad / NOMINAL_SEMIANGLE
     assert ratio == pytest.approx(0.976, abs=0.003)
     assert found.lens.c10 == pytest.approx(virus.lens.c10 * ratio, rel=0.01)

@@ -3,7 +3,7 @@ configs/cnm_position_search.yaml, its detector binned, as the probe fills half o
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -31,13 +31,10 @@ def middle(source: Path, target: Path) -> NDArray[np.float64]:
         return np.asarray(file["positions_px_true"][()][chosen], float)
 
 
-def test_errors_of_many_pixels_are_found(tmp_path: Path) -> None:
-    folder = os.environ.get("FASTPTY_DATA")
-    if folder is None:
-        pytest.skip("FASTPTY_DATA, the folder of the measured data sets, is not set")
-    if not (Path(folder) / NAME).is_file():
-        pytest.skip(f"{NAME} is not in FASTPTY_DATA")
-    refined = middle(Path(folder) / NAME, tmp_path / "middle.h5")
+def test_errors_of_many_pixels_are_found(
+    measured_file: Callable[[str], Path], tmp_path: Path
+) -> None:
+    refined = middle(measured_file(NAME), tmp_path / "middle.h5")
     config = {
         "units": "pixel",
         "data": {"path": "middle.h5", "dataset": "data"},

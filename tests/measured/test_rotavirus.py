@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import h5py
 import numpy as np
 import pytest
@@ -25,11 +22,9 @@ def virus(reconstruct) -> Results:
 
 
 @pytest.fixture(scope="module")
-def halves(reconstruct, tmp_path_factory) -> list[Results]:
+def halves(reconstruct, measured_file, tmp_path_factory) -> list[Results]:
     """Two reconstructions from the two colours of a chessboard of positions."""
-    source = Path(os.environ.get("FASTPTY_DATA", "")) / FILE
-    if not source.is_file():
-        pytest.skip(f"{FILE} is not in FASTPTY_DATA")
+    source = measured_file(FILE)
     folder = tmp_path_factory.mktemp("halves")
     results = []
     for colour in (0, 1):

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,12 +36,10 @@ def commands() -> list[list[str]]:
     return [shlex.split(os.path.expandvars(line)) for line in lines if line.startswith("fastpty")]
 
 
-def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = os.environ.get("FASTPTY_DATA")
-    if folder is None:
-        pytest.skip("FASTPTY_DATA, the folder of the measured data sets, is not set")
-    if not (Path(folder) / FILE).is_file():
-        pytest.skip(f"{FILE} is not in FASTPTY_DATA")
+def test_the_commands_run(
+    measured_file: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured_file(FILE)
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "configs", "configs")
     told = commands()
